@@ -1,0 +1,209 @@
+#include "base/js.h"
+
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { JS_DEPTH_MAX = 64 };
+
+static int js_parse_with(struct json_tokener *tok, const char *text, size_t n,
+			 struct json_object **ret, struct err *err)
+{
+	struct json_object *obj;
+	enum json_tokener_error e;
+	size_t at;
+
+	if (n > INT32_MAX || !str_is_utf8(text, n))
+		return err_set(err, -EINVAL, "the JSON is not valid UTF-8");
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	obj = json_tokener_parse_ex(tok, text, (int)n);
+	e = json_tokener_get_error(tok);
+	at = json_tokener_get_parse_end(tok);
+	if (e == json_tokener_continue) {
+		/* A bare number at the end of the text only ends with what follows it. */
+		obj = json_tokener_parse_ex(tok, "", -1);
+		e = json_tokener_get_error(tok);
+		at = n;
+	}
+	if (e == json_tokener_continue)
+		return err_set(err, -EINVAL, "the JSON ends too early, after byte %zu", n);
+	if (e != json_tokener_success)
+		return err_set(err, -EINVAL, "the JSON is malformed at byte %zu: %s", at,
+			       json_tokener_error_desc(e));
+	for (; at < n; at++) {
+		if (!strchr(" \t\r\n", text[at]) || !text[at]) {
+			json_object_put(obj);
+			return err_set(err, -EINVAL, "something follows the JSON at byte %zu", at);
+		}
+	}
+	*ret = obj;
+	return 0;
+}
+
+int js_parse(const char *text, size_t n, struct json_object **ret, struct err *err)
+{
+	struct json_tokener *tok = json_tokener_new_ex(JS_DEPTH_MAX);
+	int r;
+
+	if (!tok)
+		abort();
+	r = js_parse_with(tok, text, n, ret, err);
+	json_tokener_free(tok);
+	return r;
+}
+
+struct json_object *js_get(struct json_object *obj, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_is_type(obj, json_type_object) ||
+	    !json_object_object_get_ex(obj, key, &value))
+		return NULL;
+	return value;
+}
+
+struct json_object *js_at(struct json_object *obj, const char *path)
+{
+	char key[64];
+
+	while (obj) {
+		const char *dot = strchr(path, '.');
+		size_t n = dot ? (size_t)(dot - path) : strlen(path);
+
+		if (n >= sizeof(key))
+			return NULL;
+		memcpy(key, path, n);
+		key[n] = '\0';
+		obj = js_get(obj, key);
+		if (!dot)
+			return obj;
+		path = dot + 1;
+	}
+	return NULL;
+}
+
+const char *js_str(struct json_object *obj, const char *path)
+{
+	struct json_object *value = js_at(obj, path);
+	const char *text;
+
+	if (!json_object_is_type(value, json_type_string))
+		return NULL;
+	text = json_object_get_string(value);
+	return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
+}
+
+const char *js_str_or_empty(struct json_object *obj, const char *path)
+{
+	const char *text = js_str(obj, path);
+
+	return text ? text : "";
+}
+
+int64_t js_i64(struct json_object *obj, const char *path, int64_t dflt)
+{
+	struct json_object *value = js_at(obj, path);
+
+	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : dflt;
+}
+
+bool js_bool(struct json_object *obj, const char *path, bool dflt)
+{
+	struct json_object *value = js_at(obj, path);
+
+	return json_object_is_type(value, json_type_boolean) ? json_object_get_boolean(value) != 0
+							     : dflt;
+}
+
+struct json_object *js_object(struct json_object *obj, const char *path)
+{
+	struct json_object *value = js_at(obj, path);
+
+	return json_object_is_type(value, json_type_object) ? value : NULL;
+}
+
+struct json_object *js_array(struct json_object *obj, const char *path)
+{
+	struct json_object *value = js_at(obj, path);
+
+	return json_object_is_type(value, json_type_array) ? value : NULL;
+}
+
+size_t js_len(struct json_object *array)
+{
+	return array ? json_object_array_length(array) : 0;
+}
+
+struct json_object *js_item(struct json_object *array, size_t i)
+{
+	return json_object_array_get_idx(array, i);
+}
+
+static struct json_object *js_check(struct json_object *obj)
+{
+	if (!obj)
+		abort(); /* json-c returns NULL when out of memory only */
+	return obj;
+}
+
+struct json_object *js_new(void)
+{
+	return js_check(json_object_new_object());
+}
+
+struct json_object *js_new_array(void)
+{
+	return js_check(json_object_new_array());
+}
+
+void js_put(struct json_object *obj, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(obj, key, value))
+		abort();
+}
+
+void js_put_str(struct json_object *obj, const char *key, const char *text)
+{
+	if (text)
+		js_put(obj, key, js_text(text));
+}
+
+void js_put_i64(struct json_object *obj, const char *key, int64_t number)
+{
+	js_put(obj, key, js_check(json_object_new_int64(number)));
+}
+
+void js_put_bool(struct json_object *obj, const char *key, bool value)
+{
+	js_put(obj, key, js_check(json_object_new_boolean(value)));
+}
+
+void js_append(struct json_object *array, struct json_object *value)
+{
+	if (json_object_array_add(array, value))
+		abort();
+}
+
+struct json_object *js_text(const char *text)
+{
+	return js_check(json_object_new_string(text));
+}
+
+const char *js_print(struct json_object *obj, size_t *ret_n)
+{
+	size_t n;
+	const char *text = json_object_to_json_string_length(
+	    obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+
+	if (!text)
+		abort();
+	if (ret_n)
+		*ret_n = n;
+	return text;
+}
+
+void js_putp(struct json_object **obj)
+{
+	json_object_put(*obj);
+}

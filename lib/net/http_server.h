@@ -1,0 +1,85 @@
+#pragma once
+
+/*
+ * An HTTP/1.1 server on a libuv loop, with TLS or, for the pod's own loopback, without.
+ *
+ * The only file that knows the HTTP library is http_server.c. What the server brings: ceilings on
+ * connections, headers and bodies (431, 413), deadlines for a peer that is slow to send, answers that may
+ * come later (long-polls) with notice when the peer has gone, certificates exchanged while it runs, and
+ * a drain on shutdown.
+ */
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct http_server;
+struct http_exchange;
+
+struct http_server_spec {
+	const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0: any free one */
+	const char *cert_pem, *key_pem; /* both NULL: plain HTTP, which is meant for loopback alone */
+	size_t max_body;
+	unsigned int max_connections;
+	unsigned int max_connections_per_ip; /* 0: no such limit */
+	uint64_t header_timeout_ms; /* from the connection, or the first byte, to the end of the headers */
+	uint64_t body_timeout_ms;
+	uint64_t idle_timeout_ms; /* between two requests */
+	/* A whole request has come. The handler answers at once or later with http_reply(); until then
+	 * the exchange is held. */
+	void (*on_request)(struct http_exchange *ex, void *data);
+	/* The peer of an exchange that was not answered has gone: the exchange is gone after this. May
+	 * be NULL where every request is answered at once. */
+	void (*on_gone)(struct http_exchange *ex, void *data);
+	void *data;
+};
+
+/* -EADDRINUSE and the like with a sentence. */
+int http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
+		    struct http_server **ret_server, struct err *err);
+
+/* The port that it listens on. */
+uint16_t http_server_port(const struct http_server *server);
+
+/* New connections get this certificate; those that stand are left alone. */
+int http_server_set_certificate(struct http_server *server, const char *cert_pem,
+				const char *key_pem, struct err *err);
+
+/* Take no new connection, answer what is held with 503 and "Connection: close" (on_gone is not called
+ * for these), wait until all is written, at most `timeout_ms`, and free the server. `closed` comes once,
+ * from the loop. */
+void http_server_close(struct http_server *server, uint64_t timeout_ms,
+		       void (*closed)(void *data), void *data);
+
+/* Of the request; valid until it is answered. */
+const char *http_exchange_method(const struct http_exchange *ex);
+const char *http_exchange_path(const struct http_exchange *ex); /* without the query */
+const char *http_exchange_query(struct http_exchange *ex, const char *key); /* decoded; or NULL */
+const char *http_exchange_header(struct http_exchange *ex, const char *name); /* or NULL */
+const char *http_exchange_body(const struct http_exchange *ex, size_t *ret_n);
+void http_exchange_peer(const struct http_exchange *ex, char *out, size_t n); /* "10.0.0.7" */
+
+/* The caller's own pointer; NULL at first. */
+void http_exchange_set_data(struct http_exchange *ex, void *data);
+void *http_exchange_get_data(const struct http_exchange *ex);
+
+struct http_reply {
+	int status;
+	const char *content_type; /* NULL: none */
+	const char *body;         /* copied, unless `free_body` is set */
+	size_t n_body;
+	void (*free_body)(void *owner); /* the body is borrowed until this is called with `owner` */
+	void *owner;
+	const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
+	bool close;
+};
+
+/* Answer, from inside the handler or later, exactly once; the exchange is gone after it. */
+void http_reply(struct http_exchange *ex, const struct http_reply *reply);
+
+/* The same with a body of {"message": "..."} made from a sentence. */
+void http_reply_message(struct http_exchange *ex, int status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
