@@ -1,9 +1,9 @@
 #pragma once
 
 /*
- * AppArmorProfile (hauberk.dev/v1alpha1) as the API server sends it. crds/ holds the schema, which the
- * API server has enforced before anything comes here; what is read here is read with care all the
- * same, for a schema can be replaced.
+ * AppArmorProfile (hauberk.dev/v1alpha1) as the API server sends it. crds/ holds the schema, which
+ * the API server has enforced before anything comes here; what is read here is read with care all
+ * the same, for a schema can be replaced.
  */
 
 #include "api/selector.h"
@@ -17,7 +17,8 @@
 #define PROFILE_GROUP_VERSION "hauberk.dev/v1alpha1"
 #define PROFILE_PATH "/apis/hauberk.dev/v1alpha1/apparmorprofiles"
 #define PROFILE_FINALIZER "hauberk.dev/profile"
-#define PROFILE_ADOPT_ANNOTATION "hauberk.dev/adopt" /* "true": take over a profile of this name */
+#define PROFILE_ADOPT_ANNOTATION "hauberk.dev/adopt" /* "true": take over a profile of this name \
+						      */
 
 enum { PROFILE_REVISION_SIZE = 13 }; /* 12 hexadecimal digits and the NUL */
 

@@ -82,9 +82,8 @@ int selector_parse(struct json_object *obj, struct selector *ret, struct err *er
 static bool selector_rule_matches(const struct selector_rule *rule, struct json_object *labels)
 {
 	struct json_object *value = js_get(labels, rule->key);
-	const char *text = json_object_is_type(value, json_type_string)
-			       ? json_object_get_string(value)
-			       : NULL;
+	const char *text =
+	    json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
 	bool listed = false;
 	size_t i;
 

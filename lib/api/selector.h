@@ -27,8 +27,8 @@ struct selector {
 	size_t n;
 };
 
-/* Read {matchLabels, matchExpressions}; NULL gives the selector that matches everything. An operator
- * that is not understood is -EINVAL. */
+/* Read {matchLabels, matchExpressions}; NULL gives the selector that matches everything. An
+ * operator that is not understood is -EINVAL. */
 int selector_parse(struct json_object *obj, struct selector *ret, struct err *err);
 
 /* `labels` is metadata.labels, or NULL. As in Kubernetes, NotIn matches where the key is absent. */

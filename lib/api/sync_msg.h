@@ -6,14 +6,15 @@
  *   POST /v1/sync              struct sync_request -> struct sync_response (long-poll)
  *   GET  /v1/policies/{sha256} the bytes of an artefact, immutable
  *
- * A sync is answered at once when the node's set differs from `set_hash`, or when the controller lacks
- * the report or the feature-set text that the request names by hash; else it is held until that becomes
- * true, at most SYNC_HOLD_MS. An answer without a set says that the set did not change.
+ * A sync is answered at once when the node's set differs from `set_hash`, or when the controller
+ * lacks the report or the feature-set text that the request names by hash; else it is held until
+ * that becomes true, at most SYNC_HOLD_MS. An answer without a set says that the set did not
+ * change.
  *
- * Status codes: 200; 400 malformed; 401 token not valid; 403 token of somebody else; 409 a feature set
- * that is refused; 413 too large; 426 protocol version not spoken here; 503 not leading, not ready, or the
- * token could not be checked. All but 200 carry {"message": sentence}; a 503 of a replica that does
- * not lead carries "leader": "host:port" as well.
+ * Status codes: 200; 400 malformed; 401 token not valid; 403 token of somebody else; 409 a feature
+ * set that is refused; 413 too large; 426 protocol version not spoken here; 503 not leading, not
+ * ready, or the token could not be checked. All but 200 carry {"message": sentence}; a 503 of a
+ * replica that does not lead carries "leader": "host:port" as well.
  *
  * Unknown fields are ignored, on both sides. Each bound here is enforced by the decoder.
  */
@@ -41,8 +42,9 @@ enum {
 	SYNC_ARTEFACT_MAX = 4 << 20, /* bytes of a compiled policy */
 };
 
-/* The kernel's hash of one loaded profile. It has one or the other: SHA-1 up to 6.x, SHA-256 later. In
- * what the controller expects both are set; in what an agent read back, the one that it found. */
+/* The kernel's hash of one loaded profile. It has one or the other: SHA-1 up to 6.x, SHA-256 later.
+ * In what the controller expects both are set; in what an agent read back, the one that it found.
+ */
 struct sync_hash {
 	char *name; /* as the kernel names it: "web", "web//child" */
 	char sha1[SHA1_HEX];
@@ -59,7 +61,7 @@ struct sync_item {
 	/* The rest is for SYNC_LOADED alone. */
 	char revision[PROFILE_REVISION_SIZE];
 	enum profile_mode mode; /* which the kernel must say of the profile and every child */
-	bool adopt;             /* the object allows to replace a profile of this name that is not ours */
+	bool adopt; /* the object allows to replace a profile of this name that is not ours */
 	char artefact[SHA256_HEX];
 	int64_t artefact_size;
 	struct sync_hash *hashes; /* the profile first, then its children */
@@ -78,13 +80,13 @@ enum sync_state {
 /* Reasons of a FAILED report, CamelCase, bounded by this table (sync_reasons). */
 enum sync_reason {
 	SYNC_REASON_NONE,
-	SYNC_REASON_NAME_CONFLICT,   /* the kernel holds a profile of this name that is not ours */
-	SYNC_REASON_FETCH_FAILED,    /* the artefact could not be had */
-	SYNC_REASON_BAD_ARTEFACT,    /* its bytes are not those promised */
-	SYNC_REASON_LOAD_FAILED,     /* the kernel refused it; the message carries its errno */
-	SYNC_REASON_VERIFY_FAILED,   /* loaded, but the kernel's hashes or mode are others */
+	SYNC_REASON_NAME_CONFLICT, /* the kernel holds a profile of this name that is not ours */
+	SYNC_REASON_FETCH_FAILED,  /* the artefact could not be had */
+	SYNC_REASON_BAD_ARTEFACT,  /* its bytes are not those promised */
+	SYNC_REASON_LOAD_FAILED,   /* the kernel refused it; the message carries its errno */
+	SYNC_REASON_VERIFY_FAILED, /* loaded, but the kernel's hashes or mode are others */
 	SYNC_REASON_REMOVE_FAILED,
-	SYNC_REASON_DISK_FULL,       /* the record could not be written, so nothing was loaded */
+	SYNC_REASON_DISK_FULL, /* the record could not be written, so nothing was loaded */
 	SYNC_REASON_APPARMOR_OFF,
 	SYNC_REASON_COUNT,
 };
@@ -104,8 +106,8 @@ struct sync_status {
 	char target[PROFILE_REVISION_SIZE];   /* what the state speaks of: the revision last told */
 	enum sync_state state;
 	enum sync_reason reason;
-	char *message;            /* "" for none */
-	char *kernel_mode;        /* as the kernel says: "enforce", "complain"; "" while not loaded */
+	char *message;     /* "" for none */
+	char *kernel_mode; /* as the kernel says: "enforce", "complain"; "" while not loaded */
 	struct sync_hash *hashes; /* as read back */
 	size_t n_hashes;
 	struct sync_holder *holders;
@@ -152,8 +154,9 @@ struct json_object *sync_response_encode(const struct sync_response *res);
 struct json_object *sync_report_encode(const struct sync_report *report);
 struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
 
-/* Decoding: -EINVAL with a sentence that names the field. The caller clears *ret. A request of another
- * protocol version decodes with that version and nothing else, so that it can be told so. */
+/* Decoding: -EINVAL with a sentence that names the field. The caller clears *ret. A request of
+ * another protocol version decodes with that version and nothing else, so that it can be told so.
+ */
 int sync_request_decode(struct json_object *obj, struct sync_request *ret, struct err *err);
 int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err);
 
@@ -161,7 +164,9 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 int sync_set_decode(struct json_object *array, struct sync_item **ret, size_t *ret_n,
 		    struct err *err);
 
-/* SHA-256 of the encoded set or report. Timings are no part of a report's hash. */
+/* SHA-256 of the encoded set or report; timings are no part of a report's. Whoever makes a set or a
+ * report makes its hash; to the other side it is a name for what it was sent, which it does not
+ * make again, since the two may not understand the same fields. */
 void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
 

@@ -10,7 +10,8 @@ uint64_t backoff_next(struct backoff *b, uint64_t random)
 	if (wait > (double)b->max_ms)
 		wait = (double)b->max_ms;
 	b->tries++;
-	return (uint64_t)(wait * (1.0 + b->jitter * ((double)(random >> 11) / (double)(1ULL << 53))));
+	return (uint64_t)(wait *
+			  (1.0 + b->jitter * ((double)(random >> 11) / (double)(1ULL << 53))));
 }
 
 void backoff_reset(struct backoff *b)

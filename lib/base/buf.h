@@ -3,9 +3,9 @@
 /*
  * A growing byte string with a ceiling.
  *
- * `data` is always NUL-terminated and never NULL after the first append. The ceiling is given at the
- * start because every buffer here holds bytes somebody else sent. Running out of memory ends the
- * process; reaching the ceiling is an ordinary error the caller handles.
+ * `data` is always NUL-terminated and never NULL after the first append. The ceiling is given at
+ * the start because every buffer here holds bytes somebody else sent. Running out of memory ends
+ * the process; reaching the ceiling is an ordinary error the caller handles.
  */
 
 #include <stdbool.h>
@@ -18,9 +18,9 @@ struct buf {
 	size_t max;
 };
 
-#define BUF_INIT(max_)                                                                             \
-	{                                                                                          \
-		.max = (max_)                                                                      \
+#define BUF_INIT(max_)        \
+	{                     \
+		.max = (max_) \
 	}
 
 /* Append `n` bytes. Returns false, leaving the buffer unchanged, when that would take it past its

@@ -62,8 +62,8 @@ static bool clock_parse_zone(const char *text, int64_t *ret_offset_s)
 		return true;
 	}
 	if ((*text != '+' && *text != '-') ||
-	    sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &n) != 2 || text[1 + n] ||
-	    hours > 23 || minutes > 59)
+	    sscanf(text + 1, "%2u:%2u%n", &hours, &minutes, &n) != 2 || text[1 + n] || hours > 23 ||
+	    minutes > 59)
 		return false;
 	*ret_offset_s = (int64_t)(hours * 3600 + minutes * 60) * (*text == '+' ? 1 : -1);
 	return true;

@@ -9,8 +9,8 @@
 
 #include <sys/types.h>
 
-/* Append all of a file to `ret`. Errors: -errno with a sentence that names the path; -EFBIG where the
- * buffer's ceiling is lower than the file is long. */
+/* Append all of a file to `ret`. Errors: -errno with a sentence that names the path; -EFBIG where
+ * the buffer's ceiling is lower than the file is long. */
 int file_read(const char *path, struct buf *ret, struct err *err);
 
 /* Write a file under another name in the same folder, fsync it and rename it into place. */

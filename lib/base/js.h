@@ -3,9 +3,9 @@
 /*
  * JSON from outside, read with care, on top of json-c.
  *
- * Paths are keys joined by dots ("metadata.name"); they suit fields whose names the schema gives, not
- * map keys such as labels, which may hold dots: js_get() takes one key as it is. Nothing here keeps
- * or takes a reference unless it says so.
+ * Paths are keys joined by dots ("metadata.name"); they suit fields whose names the schema gives,
+ * not map keys such as labels, which may hold dots: js_get() takes one key as it is. Nothing here
+ * keeps or takes a reference unless it says so.
  */
 
 #include "base/err.h"
@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One JSON value, the whole of `text`: UTF-8, no deeper than 64 levels, nothing behind it. The caller
- * bounds `n`, and owns *ret: json_object_put(). Errors: -EINVAL with the place. */
+/* One JSON value, the whole of `text`: UTF-8, no deeper than 64 levels, nothing behind it. The
+ * caller bounds `n`, and owns *ret: json_object_put(). Errors: -EINVAL with the place. */
 int js_parse(const char *text, size_t n, struct json_object **ret, struct err *err);
 
 /* The value at one key of an object, or NULL. `obj` may be NULL or no object. */

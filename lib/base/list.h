@@ -38,6 +38,6 @@ static inline void list_remove(struct list *item)
 }
 
 /* Walk the list; the current item may be removed or freed meanwhile. */
-#define LIST_FOREACH(it_, l_)                                                                      \
-	for (struct list *it_ = (l_)->next, *it_##_next = it_->next; it_ != (l_);                  \
+#define LIST_FOREACH(it_, l_)                                                     \
+	for (struct list *it_ = (l_)->next, *it_##_next = it_->next; it_ != (l_); \
 	     it_ = it_##_next, it_##_next = it_->next)

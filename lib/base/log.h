@@ -32,7 +32,7 @@ bool log_level_parse(const char *word, enum log_level *ret);
 /* `fields` ends with one whose key is NULL. */
 void log_write(enum log_level level, const char *msg, const struct log_field *fields);
 
-#define log_at(level_, msg_, ...)                                                                  \
+#define log_at(level_, msg_, ...) \
 	log_write((level_), (msg_), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 #define log_debug(msg_, ...) log_at(LOG_LEVEL_DEBUG, (msg_)__VA_OPT__(, ) __VA_ARGS__)
 #define log_info(msg_, ...) log_at(LOG_LEVEL_INFO, (msg_)__VA_OPT__(, ) __VA_ARGS__)

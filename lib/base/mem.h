@@ -3,8 +3,8 @@
 /*
  * Allocation that cannot fail, and locals that clean up after themselves.
  *
- * Running out of memory ends the process with a line on stderr: what a peer can make us allocate has
- * a ceiling elsewhere, so there is no caller who could do better.
+ * Running out of memory ends the process with a line on stderr: what a peer can make us allocate
+ * has a ceiling elsewhere, so there is no caller who could do better.
  *
  *     CLEANUP(mem_freep) char *name = mem_strdup(text);
  *     ...
@@ -16,11 +16,11 @@
 #define CLEANUP(fn_) __attribute__((cleanup(fn_)))
 
 /* The value of a pointer variable, which is NULL afterwards: ownership leaves the scope. */
-#define STEAL(ptr_)                                                                                \
-	__extension__({                                                                            \
-		__typeof__(ptr_) steal_value = (ptr_);                                             \
-		(ptr_) = NULL;                                                                     \
-		steal_value;                                                                       \
+#define STEAL(ptr_)                                    \
+	__extension__({                                \
+		__typeof__(ptr_) steal_value = (ptr_); \
+		(ptr_) = NULL;                         \
+		steal_value;                           \
 	})
 
 /* Zeroed memory for `n` objects of `size` bytes. Never NULL. Free with free(). */

@@ -66,7 +66,8 @@ static int options_take(const struct options_spec *spec, int argc, char **argv, 
 			return err_set(err, -EINVAL, "--%s takes no value", def->name);
 	} else if (!value) {
 		if (*i + 1 >= argc)
-			return err_set(err, -EINVAL, "--%s needs a value (%s)", def->name, def->arg);
+			return err_set(err, -EINVAL, "--%s needs a value (%s)", def->name,
+				       def->arg);
 		value = argv[++*i];
 	}
 	return options_set(def, value, err);

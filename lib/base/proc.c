@@ -15,7 +15,8 @@
  * What else can happen:
  *
  *  - The child cannot be spawned: the handles are closed and `done` gets the error.
- *  - The child exits without having read its input: the write fails with EPIPE, which ends it as well.
+ *  - The child exits without having read its input: the write fails with EPIPE, which ends it as
+ * well.
  *  - The timer fires, or an output outgrows its buffer: we kill the child's process group and stop
  *    reading and writing; the path continues with its exit.
  */

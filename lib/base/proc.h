@@ -64,5 +64,6 @@ struct proc {
 void proc_start(struct proc *proc, uv_loop_t *loop, const struct proc_spec *spec,
 		proc_done_fn done);
 
-/* End the child, and what it started, early; `done` follows as usual. Valid until `done` is called. */
+/* End the child, and what it started, early; `done` follows as usual. Valid until `done` is called.
+ */
 void proc_kill(struct proc *proc);
