@@ -3,8 +3,8 @@
 /*
  * HTTPS requests on a libuv loop: one libcurl multi handle, connections kept and shared.
  *
- * The certificate of the peer is always verified, against the CA given and no other, under the name in
- * the URL. HTTP alone is refused.
+ * The certificate of the peer is always verified, against the CA given and no other, under the name
+ * in the URL. HTTP alone is refused.
  */
 
 #include "base/buf.h"
@@ -17,8 +17,8 @@
 struct http_client;
 struct http_request;
 
-/* PEM text, copied where it is set. A change takes effect with the next request; requests under way are
- * left alone. */
+/* PEM text, copied where it is set. A change takes effect with the next request; requests under way
+ * are left alone. */
 struct http_tls {
 	const char *ca_pem;   /* required */
 	const char *cert_pem; /* client certificate and key, or both NULL */
@@ -27,8 +27,8 @@ struct http_tls {
 
 struct http_client *http_client_new(uv_loop_t *loop);
 
-/* Cancels all requests, without their `done`. `closed` comes once, when the loop holds nothing of the
- * client's any more. */
+/* Cancels all requests, without their `done`. `closed` comes once, when the loop holds nothing of
+ * the client's any more. */
 void http_client_close(struct http_client *client, void (*closed)(void *data), void *data);
 
 int http_client_set_tls(struct http_client *client, const struct http_tls *tls, struct err *err);
@@ -46,25 +46,25 @@ struct http_request_spec {
 	size_t max_body;     /* ceiling of the response, or of one chunk's backlog when streaming */
 	uint64_t timeout_ms; /* of the whole exchange; 0: none (streams) */
 	uint64_t idle_timeout_ms; /* no byte for so long: -ETIMEDOUT; 0: none */
-	/* Where set, a 2xx body is given piece by piece as it comes and not collected. Returns false
-	 * to end the request, whose `done` then says -ECANCELED. */
+	/* Where set, a 2xx body is given piece by piece as it comes and not collected. Returns
+	 * false to end the request, whose `done` then says -ECANCELED. */
 	bool (*on_data)(struct http_request *req, const char *bytes, size_t n);
 };
 
 struct http_response {
-	int error;      /* 0 when the peer answered; else -ECONNREFUSED, -ETIMEDOUT, -EPROTO (TLS, HTTP),
-			 * -EFBIG (longer than max_body), -ECANCELED, -EIO */
-	char why[256];  /* a sentence for error != 0 */
-	int status;     /* meaningful when error is 0 */
-	struct buf body; /* emptied after `done`; buf_steal() to keep it */
+	int error; /* 0 when the peer answered; else -ECONNREFUSED, -ETIMEDOUT, -EPROTO (TLS, HTTP),
+		    * -EFBIG (longer than max_body), -ECANCELED, -EIO */
+	char why[256];          /* a sentence for error != 0 */
+	int status;             /* meaningful when error is 0 */
+	struct buf body;        /* emptied after `done`; buf_steal() to keep it */
 	int64_t retry_after_ms; /* from Retry-After in seconds; -1: none */
 };
 
 typedef void (*http_done_fn)(struct http_request *req, struct http_response *res);
 
-/* Start a request. `done` comes exactly once, from the loop, never from inside this call; the request
- * is gone after it. `data` is for the caller: http_request_data(). Never NULL: what is wrong with the
- * spec is told to `done`. */
+/* Start a request. `done` comes exactly once, from the loop, never from inside this call; the
+ * request is gone after it. `data` is for the caller: http_request_data(). Never NULL: what is
+ * wrong with the spec is told to `done`. */
 struct http_request *http_request_start(struct http_client *client,
 					const struct http_request_spec *spec, http_done_fn done,
 					void *data);

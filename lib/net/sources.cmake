@@ -1,3 +1,3 @@
 hauberk_layer(net
-  SOURCES http_client.c http_server.c tls.c
+  SOURCES http_client.c http_request.c
   LINK hauberk_base PkgConfig::CURL PkgConfig::MHD PkgConfig::CRYPTO)
