@@ -34,7 +34,8 @@ enum kube_outcome {
 	KUBE_TOO_MANY,    /* 429 */
 	KUBE_UNAVAILABLE, /* 5xx */
 	KUBE_UNREACHABLE, /* no answer; it may have been carried out all the same */
-	KUBE_BAD_ANSWER,  /* an answer that is not JSON, too long, or of no known status */
+	KUBE_TOO_LONG,    /* the answer is longer than max_body */
+	KUBE_BAD_ANSWER,  /* not JSON, or of no known status */
 };
 
 /* The value's name in lower case words ("not found"). */
@@ -88,8 +89,8 @@ struct kube_request *kube_request_start(struct kube_client *client,
 void kube_request_cancel(struct kube_request *req);
 
 /* A 2xx answer's body piece by piece as it comes, for watches. `on_data` returns false to end the
- * stream, which `done` sees as KUBE_UNREACHABLE. `timeout_ms` and `idle_timeout_ms` 0: none. Not to
- * be cancelled from inside `on_data`. */
+ * stream, which `done` sees as KUBE_UNREACHABLE; it may also cancel it. `timeout_ms` and
+ * `idle_timeout_ms` 0: none. */
 struct kube_stream_spec {
 	const char *path, *query, *accept;
 	uint64_t timeout_ms, idle_timeout_ms;

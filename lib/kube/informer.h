@@ -52,6 +52,7 @@ bool kube_informer_next(const struct kube_informer *inf, size_t *it, const char 
 			struct json_object **ret_obj);
 
 /* Take in an object that a write of ours brought back, so that the next decision does not rest on
- * the state before it. As if its event had come already: on_add or on_update comes from inside this
- * call, and the event itself then changes nothing. */
+ * the state before it. As if its event had come already: on_update comes from inside this call, and
+ * the event itself then changes nothing. An object that is not held is left to its event. Where the
+ * informer trims objects, `obj` is trimmed. */
 void kube_informer_note(struct kube_informer *inf, struct json_object *obj);

@@ -33,9 +33,14 @@ size_t store_count(const struct store *s);
 /* Walk: start with *it = 0; false at the end. Nothing may be put or deleted meanwhile. */
 bool store_next(const struct store *s, size_t *it, const char **ret_key, struct json_object **ret);
 
-/* An object that was added or modified, or that a write of ours brought back; a reference is taken.
- * Where it is STORE_UPDATED, the former object is handed to the caller, who puts it. */
+/* An object that was added or modified; a reference is taken. Where it is STORE_UPDATED, the former
+ * object is handed to the caller, who puts it. */
 enum store_change store_put(struct store *s, struct json_object *obj, struct json_object **ret_old);
+
+/* The same for an object that a write of ours brought back. It may be deleted by now, so one that
+ * is not held is left to its event. */
+enum store_change store_note(struct store *s, struct json_object *obj,
+			     struct json_object **ret_old);
 
 /* `obj` is the object's last state. STORE_DELETED: the object that was held is handed to the
  * caller. */
