@@ -99,15 +99,13 @@ def install(lab, daemon, extra_args):
 
 
 def _overlay(state, config):
-    """config/lab itself, where this lab's controller has the port that it names; else a small layer on top of it."""
+    """config/lab itself, where this lab's controller has the port that it names; else the same with another port."""
     port = state.port("controller", CONTROLLER_PORT)
     if port == CONTROLLER_PORT:
         return config
     layer = state.dir / "config"
     layer.mkdir(exist_ok=True)
-    patch = (config / "controller-address.yaml").read_text().replace(f":{CONTROLLER_PORT}", f":{port}")
-    (layer / "controller-address.yaml").write_text(patch)
-    (layer / "kustomization.yaml").write_text(
-        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
-        f"resources: [{os.path.relpath(config, layer)}]\npatches: [{{path: controller-address.yaml}}]\n")
+    for name in ("controller-address.yaml", "kustomization.yaml"):
+        text = (config / name).read_text().replace(f":{CONTROLLER_PORT}", f":{port}")
+        (layer / name).write_text(text.replace("../default", os.path.relpath(config.parent / "default", layer)))
     return layer

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from .ui import LabError
@@ -27,7 +28,7 @@ class Daemon:
 
     def __init__(self, directory, spawn=False):
         self.directory = Path(directory)
-        self.spawned = False
+        self.lock = threading.Lock()     # nodes start in threads
         if spawn and not alive(directory):
             log = self.directory / "logs" / "supervisor.log"
             with open(log, "ab") as out:
@@ -36,7 +37,6 @@ class Daemon:
                                      start_new_session=True)
             if run.returncode:
                 raise LabError(f"the lab's supervisor did not start: {log} says why")
-            self.spawned = True
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Through /proc, because a socket's address has room for 107 bytes only and a path can be longer.
         fd = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
@@ -50,8 +50,9 @@ class Daemon:
 
     def call(self, op, **fields):
         try:
-            self.sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
-            line = self.reader.readline()
+            with self.lock:
+                self.sock.sendall(json.dumps({"op": op, **fields}).encode() + b"\n")
+                line = self.reader.readline()
         except OSError as e:
             raise LabError(f"the lab's supervisor went away: {e}") from e
         if not line:
