@@ -160,9 +160,11 @@ static void informer_take_items(struct kube_informer *inf, struct json_object *i
 	for (i = 0; i < js_len(items) && !informer_is_closed(inf); i++) {
 		struct json_object *item = js_item(items, i);
 		CLEANUP(js_putp) struct json_object *old = NULL;
+		enum store_change change;
 
 		informer_trim(inf, item);
-		informer_tell(inf, store_list_put(&inf->store, item, &old), item, old);
+		change = store_list_put(&inf->store, item, &old);
+		informer_tell(inf, change, item, old);
 	}
 }
 
@@ -250,6 +252,7 @@ static void informer_on_event(void *data, enum watch_event_kind kind, struct jso
 	struct kube_informer *inf = data;
 	CLEANUP(js_putp) struct json_object *old = NULL;
 	const char *version = js_str(obj, "metadata.resourceVersion");
+	enum store_change change;
 
 	inf->watch_had_event = true;
 	inf->n_gone = 0;
@@ -259,9 +262,10 @@ static void informer_on_event(void *data, enum watch_event_kind kind, struct jso
 		return;
 	informer_trim(inf, obj);
 	if (kind == WATCH_DELETED)
-		informer_tell(inf, store_delete(&inf->store, obj, &old), obj, old);
+		change = store_delete(&inf->store, obj, &old);
 	else
-		informer_tell(inf, store_put(&inf->store, obj, &old), obj, old);
+		change = store_put(&inf->store, obj, &old);
+	informer_tell(inf, change, obj, old);
 }
 
 /* The watch was refused, or what it said makes no sense; its version is to blame or not. */
@@ -395,7 +399,9 @@ bool kube_informer_next(const struct kube_informer *inf, size_t *it, const char 
 void kube_informer_note(struct kube_informer *inf, struct json_object *obj)
 {
 	CLEANUP(js_putp) struct json_object *old = NULL;
+	enum store_change change;
 
 	informer_trim(inf, obj);
-	informer_tell(inf, store_note(&inf->store, obj, &old), obj, old);
+	change = store_note(&inf->store, obj, &old);
+	informer_tell(inf, change, obj, old);
 }
