@@ -60,7 +60,7 @@ void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX])
 	sync_hash_of(obj, out);
 }
 
-static void sync_hashes_free(struct sync_hash *hashes, size_t n)
+void sync_hashes_free(struct sync_hash *hashes, size_t n)
 {
 	size_t i;
 

@@ -182,4 +182,5 @@ void sync_response_clear(struct sync_response *res);
 
 /* A deep copy, for what outlives its message. */
 void sync_item_copy(const struct sync_item *from, struct sync_item *ret);
+void sync_hashes_free(struct sync_hash *hashes, size_t n);
 void sync_hashes_copy(const struct sync_hash *from, size_t n, struct sync_hash **ret);

@@ -1,0 +1,522 @@
+#include "controller/engine_priv.h"
+
+#include "base/container_of.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "policy/features.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void engine_mark_profile(struct engine *e, struct aap *aap)
+{
+	e->fresh = true;
+	aap->status_dirty = true;
+	if (list_is_empty(&aap->dirty))
+		list_append(&e->dirty_profiles, &aap->dirty);
+}
+
+void engine_mark_step(struct engine *e, struct aap *aap)
+{
+	aap->step = true;
+	engine_mark_profile(e, aap);
+}
+
+void engine_mark_node(struct engine *e, struct node *node)
+{
+	e->fresh = true;
+	if (list_is_empty(&node->dirty))
+		list_append(&e->dirty_nodes, &node->dirty);
+}
+
+const char *engine_features_text(const struct engine *e, const char *hash)
+{
+	const struct features_known *known = map_get(&e->features, hash);
+
+	return known ? known->text : NULL;
+}
+
+struct aap *engine_holder(const struct engine *e, const char *name)
+{
+	return map_get(&e->holders, name);
+}
+
+/* The older object has the better claim; uids break a tie, so that every replica decides alike. */
+static bool engine_claims_before(const struct aap *a, const struct aap *b)
+{
+	if (a->spec.created_ms != b->spec.created_ms)
+		return a->spec.created_ms < b->spec.created_ms;
+	return strcmp(a->spec.uid, b->spec.uid) < 0;
+}
+
+void engine_elect(struct engine *e, const char *name)
+{
+	CLEANUP(mem_freep) char *key = mem_strdup(name); /* may belong to what is being replaced */
+	struct aap *best = NULL, *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it))) {
+		if (strcmp(aap->spec.name, key) != 0)
+			continue;
+		aap->reselect = true;
+		engine_mark_step(e, aap);
+		if (!best || engine_claims_before(aap, best))
+			best = aap;
+	}
+	if (best)
+		map_put(&e->holders, key, best);
+	else
+		map_del(&e->holders, key);
+}
+
+void engine_know_features(struct engine *e, const char *text)
+{
+	struct features_known *known = MEM_NEW(struct features_known);
+
+	features_hash(text, strlen(text), known->hash);
+	known->text = mem_strdup(text);
+	map_put(&e->features, known->hash, known);
+}
+
+static void engine_add_builtin(struct engine *e, const char *text)
+{
+	char hash[SHA256_HEX];
+
+	engine_know_features(e, text);
+	features_hash(text, strlen(text), hash);
+	e->builtin = mem_resize(e->builtin, e->n_builtin + 1, sizeof(*e->builtin));
+	e->builtin[e->n_builtin++] = mem_strdup(hash);
+}
+
+struct engine *engine_new(const struct engine_options *options, int64_t now_ms)
+{
+	struct engine *e = MEM_NEW(struct engine);
+	const char *const *text;
+
+	e->ops = options->ops;
+	e->data = options->data;
+	e->compiler_id = mem_strdup(options->compiler_id);
+	e->start_ms = now_ms;
+	list_init(&e->dirty_profiles);
+	list_init(&e->dirty_nodes);
+	for (text = options->builtin_features; *text; text++)
+		engine_add_builtin(e, *text);
+	return e;
+}
+
+static void engine_free_features(void *value)
+{
+	struct features_known *known = value;
+
+	free(known->text);
+	free(known);
+}
+
+void engine_free(struct engine *e)
+{
+	struct aap *aap;
+	struct node *node;
+	size_t it = 0, i;
+
+	if (!e)
+		return;
+	while ((aap = engine_next_profile(e, &it)))
+		engine_profile_free(aap);
+	for (it = 0; (node = engine_next_node(e, &it));)
+		engine_node_free(e, node);
+	map_clear(&e->profiles, NULL);
+	map_clear(&e->holders, NULL);
+	map_clear(&e->nodes, NULL);
+	map_clear(&e->sets, NULL);
+	map_clear(&e->features, engine_free_features);
+	for (i = 0; i < e->n_builtin; i++)
+		free(e->builtin[i]);
+	free(e->builtin);
+	free(e->compiler_id);
+	free(e);
+}
+
+void engine_start(struct engine *e, int64_t now_ms)
+{
+	struct node *node;
+	struct aap *aap;
+	size_t it = 0;
+
+	e->started = true;
+	e->start_ms = now_ms;
+	e->sweep_ms = now_ms;
+	while ((node = engine_next_node(e, &it)))
+		node->heard_ms = node->reported ? node->heard_ms : now_ms;
+	for (it = 0; (aap = engine_next_profile(e, &it));)
+		engine_mark_step(e, aap);
+}
+
+bool engine_is_started(const struct engine *e)
+{
+	return e->started;
+}
+
+bool engine_has_work(const struct engine *e)
+{
+	return e->started && e->fresh;
+}
+
+static int64_t engine_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Profiles first: what they decide is what nodes are told. A profile that is marked again by its own step
+ * (it never is by another's) waits for the next run. */
+int64_t engine_run(struct engine *e, int64_t now_ms)
+{
+	int64_t next = INT64_MAX;
+	struct list again;
+
+	e->now_ms = now_ms;
+	if (!e->started)
+		return INT64_MAX;
+	e->fresh = false;
+	if (now_ms >= e->sweep_ms)
+		e->sweep_ms = engine_nodes_sweep(e);
+	list_init(&again);
+	while (!list_is_empty(&e->dirty_profiles)) {
+		struct aap *aap = container_of(e->dirty_profiles.next, struct aap, dirty);
+		int64_t due;
+
+		list_remove(&aap->dirty);
+		due = engine_profile_step(e, aap);
+		if (due < INT64_MAX && list_is_empty(&aap->dirty))
+			list_append(&again, &aap->dirty);
+		next = engine_min(next, due);
+	}
+	/* Those that wait for a time stay marked, so that the next run looks at them. */
+	while (!list_is_empty(&again)) {
+		struct list *item = again.next;
+
+		list_remove(item);
+		list_append(&e->dirty_profiles, item);
+	}
+	while (!list_is_empty(&e->dirty_nodes)) {
+		struct node *node = container_of(e->dirty_nodes.next, struct node, dirty);
+
+		list_remove(&node->dirty);
+		engine_node_step(e, node);
+	}
+	return engine_min(next, e->sweep_ms);
+}
+
+struct aap *engine_next_profile(struct engine *e, size_t *it)
+{
+	void *value;
+
+	return map_next(&e->profiles, it, NULL, &value) ? value : NULL;
+}
+
+struct node *engine_next_node(struct engine *e, size_t *it)
+{
+	void *value;
+
+	return map_next(&e->nodes, it, NULL, &value) ? value : NULL;
+}
+
+static struct aap *engine_profile(const struct engine *e, const char *object)
+{
+	return map_get(&e->profiles, object);
+}
+
+struct node *engine_node(struct engine *e, const char *name)
+{
+	return map_get(&e->nodes, name);
+}
+
+static struct aap *engine_profile_new(struct engine *e, const char *object)
+{
+	struct aap *aap = MEM_NEW(struct aap);
+
+	list_init(&aap->dirty);
+	aap->accept_message = mem_strdup("");
+	aap->status_held = true;
+	map_put(&e->profiles, object, aap);
+	return aap;
+}
+
+/* Labels, other annotations and status are no reason to look at more than the status. */
+static bool engine_is_same_order(const struct profile *a, const struct profile *b)
+{
+	return a->generation == b->generation && a->deleting == b->deleting &&
+	       a->has_finalizer == b->has_finalizer && a->adopt == b->adopt;
+}
+
+/* A change that the user made to spec ends the truce with a former leader's words. */
+static void engine_profile_update(struct engine *e, struct aap *aap, struct profile *spec,
+				  struct json_object *obj, int64_t now_ms)
+{
+	CLEANUP(mem_freep) char *old_name = mem_strdup(aap->spec.name);
+	bool first = !aap->spec.uid;
+	bool same = !first && engine_is_same_order(&aap->spec, spec);
+
+	if (first ? spec->generation != js_i64(obj, "status.observedGeneration", -1)
+		  : spec->generation != aap->spec.generation)
+		aap->status_held = false;
+	if (!first && spec->generation != aap->spec.generation)
+		aap->reselect = true;
+	if (spec->deleting && !aap->spec.deleting)
+		aap->deleting_since_ms = now_ms;
+	profile_clear(&aap->spec);
+	aap->spec = *spec;
+	json_object_put(aap->object);
+	aap->object = json_object_get(obj);
+	engine_mark_profile(e, aap);
+	if (same)
+		return;
+	aap->finalizer_asked = false;
+	engine_profile_want(e, aap);
+	if (first || !str_equal(old_name, aap->spec.name)) {
+		engine_elect(e, aap->spec.name);
+		if (!first)
+			engine_elect(e, old_name);
+	}
+	engine_mark_step(e, aap);
+}
+
+void engine_profile_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
+{
+	struct profile spec;
+	struct err err;
+	struct aap *aap;
+
+	e->now_ms = now_ms;
+	/* The schema refuses what cannot be read; where it was replaced, the last readable spec stands. */
+	if (profile_parse(obj, &spec, &err) < 0)
+		return;
+	aap = engine_profile(e, spec.object);
+	if (aap && !str_equal(aap->spec.uid, spec.uid)) {
+		engine_profile_gone(e, spec.object);
+		aap = NULL;
+	}
+	if (!aap)
+		aap = engine_profile_new(e, spec.object);
+	engine_profile_update(e, aap, &spec, obj, now_ms);
+}
+
+void engine_profile_gone(struct engine *e, const char *object)
+{
+	struct aap *aap = map_del(&e->profiles, object);
+	CLEANUP(mem_freep) char *name = NULL;
+	void *value;
+	size_t it = 0;
+
+	if (!aap)
+		return;
+	name = mem_strdup(aap->spec.name);
+	while (map_next(&aap->placements, &it, NULL, &value))
+		engine_unplace(e, value);
+	list_remove(&aap->dirty);
+	engine_profile_free(aap);
+	engine_elect(e, name);
+}
+
+void engine_history_seen(struct engine *e, const char *object, const char *revision)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (aap && aap->wanted && strcmp(aap->wanted->id, revision) == 0)
+		aap->wanted->recorded = true;
+}
+
+void engine_uninstall(struct engine *e)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	e->uninstalling = true;
+	while ((aap = engine_next_profile(e, &it)))
+		engine_mark_step(e, aap);
+}
+
+/* Answers. */
+
+static struct revision *engine_revision(struct engine *e, const char *object, const char *id,
+					struct aap **ret_aap)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	*ret_aap = aap;
+	if (aap && aap->wanted && strcmp(aap->wanted->id, id) == 0)
+		return aap->wanted;
+	if (aap && aap->served && strcmp(aap->served->id, id) == 0)
+		return aap->served;
+	return NULL;
+}
+
+static void engine_fill_build(struct build *build, const struct compiled *res)
+{
+	build->state = res->state;
+	build->forbidden = res->forbidden;
+	mem_replace(&build->message, mem_strdup(res->message ? res->message : ""));
+	if (res->state != BUILD_OK)
+		return;
+	build->lost = false;
+	memcpy(build->artefact, res->artefact, sizeof(build->artefact));
+	build->size = res->size;
+	sync_hashes_free(build->hashes, build->n_hashes);
+	build->n_hashes = res->n_hashes;
+	sync_hashes_copy(res->hashes, res->n_hashes, &build->hashes);
+}
+
+void engine_compiled(struct engine *e, const char *object, const char *revision,
+		     const char *features, const struct compiled *res, int64_t now_ms)
+{
+	struct aap *aap;
+	struct revision *rev = engine_revision(e, object, revision, &aap);
+	struct build *build = rev ? map_get(&rev->builds, features) : NULL;
+	void *value;
+	size_t it = 0;
+
+	e->now_ms = now_ms;
+	if (!build || !build->asked)
+		return;
+	build->asked = false;
+	if (res->state == BUILD_WAITING) {
+		build->retry_ms = now_ms + ENGINE_COMPILE_RETRY_MS; /* not the text's fault */
+	} else {
+		engine_fill_build(build, res);
+		while (map_next(&aap->placements, &it, NULL, &value))
+			engine_place_again(e, value);
+	}
+	engine_mark_step(e, aap);
+}
+
+void engine_finalizer_done(struct engine *e, const char *object, bool ok)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap)
+		return;
+	if (!ok)
+		aap->finalizer_asked = false;
+	engine_mark_step(e, aap);
+}
+
+void engine_recorded(struct engine *e, const char *object, const char *revision, bool ok)
+{
+	struct aap *aap;
+	struct revision *rev = engine_revision(e, object, revision, &aap);
+
+	if (!rev)
+		return;
+	rev->recording = false;
+	rev->recorded = ok;
+	engine_mark_step(e, aap);
+}
+
+void engine_status_written(struct engine *e, const char *object, bool ok, int64_t now_ms)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap)
+		return;
+	aap->status_writing = false;
+	if (ok)
+		aap->status_written_ms = now_ms;
+	else
+		aap->status_retry_ms = now_ms + ENGINE_COUNTERS_MS;
+	engine_mark_profile(e, aap);
+}
+
+void engine_terminating(struct engine *e, const char *object, bool terminating)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap || aap->ending != ENDING_ASKED)
+		return;
+	aap->ending = terminating ? ENDING_UNINSTALLED : ENDING_DELETED;
+	aap->reselect = true;
+	engine_mark_step(e, aap);
+}
+
+static void engine_mark_deletions(struct engine *e)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it)))
+		if (aap->spec.deleting)
+			engine_mark_step(e, aap);
+}
+
+void engine_node_written(struct engine *e, const char *name, bool ok)
+{
+	struct node *node = engine_node(e, name);
+
+	if (!node)
+		return;
+	node->facts_writing = false;
+	if (!ok)
+		node->facts_dirty = true;
+	else
+		node->has_object = true;
+	engine_mark_node(e, node);
+	if (node->n_removals > 0)
+		engine_mark_deletions(e);
+}
+
+void engine_node_ready(struct engine *e, const char *name, bool ready)
+{
+	struct node *node = engine_node(e, name);
+	void *value;
+	size_t it = 0;
+
+	if (!node || !node->away)
+		return;
+	node->away_known = true;
+	node->away_ready = ready;
+	while (map_next(&node->placements, &it, NULL, &value))
+		engine_place_again(e, value);
+	engine_mark_deletions(e);
+}
+
+void engine_pods_known(struct engine *e, const char *node_name)
+{
+	struct node *node = engine_node(e, node_name);
+	void *value;
+	size_t it = 0;
+
+	while (node && map_next(&node->placements, &it, NULL, &value))
+		engine_mark_profile(e, ((struct placement *)value)->aap);
+}
+
+static void engine_lose_builds(struct engine *e, struct aap *aap, struct revision *rev,
+			       const char *sha256)
+{
+	void *value;
+	size_t it = 0;
+
+	while (rev && map_next(&rev->builds, &it, NULL, &value)) {
+		struct build *build = value;
+
+		if (build->state != BUILD_OK || strcmp(build->artefact, sha256) != 0)
+			continue;
+		build->lost = true;
+		engine_mark_step(e, aap);
+	}
+}
+
+void engine_artefact_lost(struct engine *e, const char *sha256)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it))) {
+		engine_lose_builds(e, aap, aap->served, sha256);
+		if (aap->wanted != aap->served)
+			engine_lose_builds(e, aap, aap->wanted, sha256);
+	}
+}
+
+struct json_object *engine_status(struct engine *e, const struct aap *aap, size_t max_nodes,
+				  int64_t now_ms)
+{
+	return engine_status_of(e, aap, max_nodes, now_ms);
+}

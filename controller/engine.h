@@ -1,0 +1,292 @@
+#pragma once
+
+/*
+ * What Hauberk decides, without any way to do it: no loop, no clock, no socket, no file.
+ *
+ * Facts go in (a profile changed, an agent reported, a compilation ended), each with the time; what
+ * has to be done comes out through struct engine_ops, and how that ended comes back in as a fact.
+ * Facts only mark what they touch; engine_run() then looks at each marked profile and node once,
+ * however many facts there were. So the whole of it runs in a test with thousands of agents on
+ * virtual time.
+ *
+ * The picture it holds:
+ *
+ *   profile ──< placement >── node        what one node should hold of one profile, and does
+ *      │                        │
+ *   revision ──< build >── feature set    one text, compiled once for each kind of kernel
+ */
+
+#include "api/profile.h"
+#include "api/sync_msg.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "controller/placement.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	ENGINE_AGENT_AWAY_MS = 150 * 1000,  /* no report for so long: the agent is away */
+	ENGINE_DELETE_WAIT_MS = 600 * 1000, /* a deletion waits so long for a Ready node's agent */
+	ENGINE_DISCONNECTED_MS = 5 * 60 * 1000, /* AppArmorNode's AgentConnected becomes False */
+	ENGINE_COMPILING_SHOWN_MS = 500, /* a compilation that takes longer is worth a write */
+	ENGINE_COMPILE_RETRY_MS = 5000,          /* where the compiler itself failed */
+	ENGINE_COUNTERS_MS = 1000,       /* mere counters are written no more often */
+	ENGINE_FEATURE_SETS_MAX = 32,    /* of a cluster */
+	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
+	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
+};
+
+/* One text as one kernel sees it. */
+enum build_state { BUILD_WAITING, BUILD_OK, BUILD_FAILED };
+
+struct build {
+	char features[SHA256_HEX];
+	enum build_state state;
+	bool asked;       /* it is being compiled */
+	bool lost;        /* its artefact proved damaged and has to be made again */
+	int64_t retry_ms; /* not before this, after a failure that was not the text's */
+	bool forbidden; /* failed by what the blob defines, not by the parser */
+	char *message;  /* why it failed, or the parser's warnings; "" */
+	char artefact[SHA256_HEX];
+	int64_t size;
+	struct sync_hash *hashes;
+	size_t n_hashes;
+};
+
+struct revision {
+	char id[PROFILE_REVISION_SIZE];
+	char *name;
+	enum profile_mode mode;
+	char *text;
+	size_t n_text;
+	struct map builds; /* feature-set hash -> struct build */
+	bool recorded;     /* its ControllerRevision is there */
+	bool recording;
+};
+
+enum accept_state {
+	ACCEPT_COMPILING,
+	ACCEPT_OK,
+	ACCEPT_PARSE_ERROR,
+	ACCEPT_FORBIDDEN,
+	ACCEPT_NAME_CONFLICT,
+};
+
+/* What engine_terminating() said of a profile that is being deleted. */
+enum ending { ENDING_UNKNOWN, ENDING_ASKED, ENDING_DELETED, ENDING_UNINSTALLED };
+
+struct aap {
+	struct profile spec;
+	struct json_object *object; /* as last seen; its status is what the API server holds */
+	struct list dirty;
+
+	struct revision *wanted; /* what spec asks for */
+	struct revision *served; /* the last one accepted and recorded: what nodes are told */
+	enum accept_state accept;
+	char *accept_message; /* "" */
+	int64_t compiling_since_ms;
+	bool fetching; /* the last good revision is being read from its ControllerRevision */
+
+	struct map placements; /* node name -> struct placement */
+	struct placement_counts counts;
+	bool reselect; /* the selector changed, or nodes, or which profile holds the name */
+	bool step;     /* more than its status has to be looked at */
+	bool serving;  /* its placements are wanted: it holds the name, is enabled and not going */
+	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes */
+	size_t n_needed;
+
+	bool finalizer_asked;
+	enum ending ending;
+	int64_t deleting_since_ms;
+	bool waits_named; /* the Warning Event about an absent agent was sent */
+
+	/* Status: what the API server was last told, and when it may hear more. */
+	bool status_dirty;
+	bool status_writing;
+	bool status_held;        /* a former leader's words stand until we know better */
+	int64_t status_retry_ms; /* not before this, after a write that failed */
+	int64_t status_written_ms;
+	char *announced; /* the last Event's reason and revision, so that each comes once */
+};
+
+/* A removal that a deletion did not wait for. */
+struct pending_removal {
+	char *profile; /* the kernel's name */
+	char *uid;
+	char revision[PROFILE_REVISION_SIZE];
+};
+
+struct node {
+	char *name;
+	char *uid;
+	struct json_object *labels; /* or NULL */
+	struct list dirty;
+	bool exists;   /* a Node object is there */
+	bool excluded; /* labels say that no agent is to be expected */
+	int64_t created_ms;
+
+	/* The agent, as far as it has told since we lead. */
+	bool reported;
+	bool has_object;  /* an AppArmorNode says that an agent was here once */
+	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
+	bool away;
+	bool away_ready; /* Kubernetes calls the node Ready; meaningful while away */
+	bool away_known;
+	bool disconnected;
+	char *agent_version, *kernel_release, *boot_id;
+	char features[SHA256_HEX];
+	char *features_problem; /* why its feature set was not taken, or NULL */
+	const char *features_reason;
+	int64_t features_new_ms; /* when it last brought a new one; 0: never */
+	struct sync_report report;
+	char report_hash[SHA256_HEX];
+
+	struct map placements; /* profile object's name -> struct placement */
+	struct pending_removal *removals;
+	size_t n_removals;
+	bool facts_dirty;
+	bool facts_writing;
+
+	struct set_body *set; /* what it should hold; NULL: not made yet */
+	void *poll;           /* for the server of agents: its held request */
+};
+
+/* An encoded set. Nodes that should hold the same share one. */
+struct set_body {
+	unsigned int refs;
+	char key[SHA256_HEX]; /* of the choices that it was made from */
+	char hash[SHA256_HEX];
+	char *text; /* a JSON array */
+};
+
+struct placement {
+	struct aap *aap;
+	struct node *node;
+	bool selected;
+	const struct revision *assigned; /* NULL: nothing yet */
+	struct placement_state state;
+	int64_t since_ms; /* of the state */
+};
+
+struct engine;
+
+/* What has to be done. Each is called from engine_run() only; each that says "answer" is answered
+ * by the function named, later. `data` is that of engine_new(). */
+struct engine_ops {
+	/* Compile a revision for a feature set whose text is known. Answer: engine_compiled(). */
+	void (*compile)(void *data, const struct aap *aap, const struct revision *rev,
+			const char *features, const char *features_text);
+	/* Put our finalizer on, or take it off. Answer: engine_finalizer_done(). */
+	void (*put_finalizer)(void *data, const struct aap *aap, bool present);
+	/* Write the ControllerRevision. Answer: engine_recorded(). */
+	void (*record)(void *data, const struct aap *aap, const struct revision *rev);
+	/* Read a ControllerRevision. Answer: engine_fetched(). */
+	void (*fetch)(void *data, const struct aap *aap, const char *revision);
+	/* All desired nodes hold `served`: old ControllerRevisions may go. No answer. */
+	void (*completed)(void *data, const struct aap *aap);
+	/* Write status, which is taken over. Answer: engine_status_written(). */
+	void (*write_status)(void *data, const struct aap *aap, struct json_object *status);
+	/* Is the CRD or our namespace Terminating? Answer: engine_terminating(). */
+	void (*ask_terminating)(void *data, const struct aap *aap);
+	/* Is this node Ready in Kubernetes? Answer: engine_node_ready(). */
+	void (*ask_ready)(void *data, const struct node *node);
+	/* Bring its AppArmorNode up to date. Answer: engine_node_written(). */
+	void (*write_node)(void *data, const struct node *node);
+	/* Its set is another one: release its poll. No answer. */
+	void (*set_changed)(void *data, struct node *node);
+	/* "namespace/name" of a pod, or NULL while that is not known; it may be looked up
+	 * meanwhile, and engine_pods_known() tells. */
+	const char *(*pod_name)(void *data, const struct node *node, const char *pod_uid);
+	/* An Event about a profile. No answer. */
+	void (*event)(void *data, const struct aap *aap, bool warning, const char *reason,
+		      const char *message);
+};
+
+struct engine_options {
+	const struct engine_ops *ops;
+	void *data;
+	const char *compiler_id; /* copied */
+	/* Feature sets that are compiled for while no agent is known. Copied; ends with NULL. */
+	const char *const *builtin_features;
+};
+
+struct engine *engine_new(const struct engine_options *options, int64_t now_ms);
+void engine_free(struct engine *engine);
+
+/* Nothing is decided before the caches have synced: `now_ms` is when we began to lead. */
+void engine_start(struct engine *engine, int64_t now_ms);
+bool engine_is_started(const struct engine *engine);
+
+/* Work off all that is marked. Returns when to call again if nothing happens before, INT64_MAX for
+ * never. */
+int64_t engine_run(struct engine *engine, int64_t now_ms);
+
+/* True while facts wait for engine_run(). */
+bool engine_has_work(const struct engine *engine);
+
+/* Facts: objects. The json_object is borrowed; a reference is taken. */
+void engine_profile_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);
+void engine_profile_gone(struct engine *engine, const char *object);
+void engine_node_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);
+void engine_node_gone(struct engine *engine, const char *name);
+/* An AppArmorNode as found at the start, or when it appears: an agent was there, with these
+ * removals pending (taken over). */
+void engine_node_object_seen(struct engine *engine, const char *name,
+			     struct pending_removal *removals, size_t n);
+void engine_history_seen(struct engine *engine, const char *object, const char *revision);
+
+/* The CRD or our namespace is going: finalizers come off and nothing is unloaded any more. */
+void engine_uninstall(struct engine *engine);
+
+/* Facts: agents. */
+enum report_verdict {
+	REPORT_TAKEN,
+	REPORT_UNKNOWN_NODE, /* no such Node object, or one with another uid */
+};
+
+/* A sync came in from an agent whose identity is proved. The contents of `req` are taken over as
+ * far as they are new. */
+enum report_verdict engine_agent_heard(struct engine *engine, const char *node_name,
+				       const char *node_uid, struct sync_request *req,
+				       int64_t now_ms);
+
+/* NULL where there is none of that name. Its set is up to date after engine_run(). */
+struct node *engine_node(struct engine *engine, const char *name);
+
+/* True when the text of this node's feature set is needed and not known. */
+bool engine_wants_features(const struct engine *engine, const struct node *node);
+
+/* Answers to ops. Names and revisions are looked up again: what is gone meanwhile is passed over.
+ */
+struct compiled {
+	enum build_state state; /* BUILD_OK or BUILD_FAILED; BUILD_WAITING: try again later */
+	bool forbidden;
+	const char *message;
+	const char *artefact;
+	int64_t size;
+	const struct sync_hash *hashes;
+	size_t n_hashes;
+};
+void engine_compiled(struct engine *engine, const char *object, const char *revision,
+		     const char *features, const struct compiled *res, int64_t now_ms);
+void engine_finalizer_done(struct engine *engine, const char *object, bool ok);
+void engine_recorded(struct engine *engine, const char *object, const char *revision, bool ok);
+void engine_fetched(struct engine *engine, const char *object, const char *revision,
+		    const char *text, size_t n_text, enum profile_mode mode);
+void engine_status_written(struct engine *engine, const char *object, bool ok, int64_t now_ms);
+void engine_terminating(struct engine *engine, const char *object, bool terminating);
+void engine_node_ready(struct engine *engine, const char *name, bool ready);
+void engine_node_written(struct engine *engine, const char *name, bool ok);
+void engine_pods_known(struct engine *engine, const char *node_name);
+
+/* An artefact proved damaged: each build that it came from has to be made again. */
+void engine_artefact_lost(struct engine *engine, const char *sha256);
+
+/* Walks, for whoever shows or encodes the picture: start with *it = 0. */
+struct aap *engine_next_profile(struct engine *engine, size_t *it);
+struct node *engine_next_node(struct engine *engine, size_t *it);
+
+/* The status a profile has now, as write_status would be given. The caller owns it. */
+struct json_object *engine_status(struct engine *engine, const struct aap *aap, size_t max_nodes,
+				  int64_t now_ms);

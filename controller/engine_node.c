@@ -1,0 +1,457 @@
+#include "controller/engine_priv.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "policy/features.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int engine_compare_names(const void *key, const void *item)
+{
+	return strcmp(key, ((const struct sync_status *)item)->name);
+}
+
+/* Reports are ordered by name: the decoder has seen to it. */
+const struct sync_status *engine_report_of(const struct node *node, const char *name)
+{
+	if (node->report.n == 0)
+		return NULL;
+	return bsearch(name, node->report.items, node->report.n, sizeof(*node->report.items),
+		       engine_compare_names);
+}
+
+/* Sets. */
+
+static void engine_set_unref(struct engine *e, struct set_body *set)
+{
+	if (!set || --set->refs > 0)
+		return;
+	map_del(&e->sets, set->key);
+	free(set->text);
+	free(set);
+}
+
+/* What one placement adds to its node's set; false for nothing. The item borrows. */
+static bool engine_set_item(const struct placement *p, struct sync_item *item)
+{
+	const struct build *build = engine_build(p->assigned, p->node->features);
+
+	*item = (struct sync_item){.name = p->aap->spec.name, .uid = p->aap->spec.uid};
+	if (!p->selected) {
+		item->want = SYNC_ABSENT;
+		return p->state.state == NODE_DRAINING;
+	}
+	if (!build || build->state != BUILD_OK || p->node->features_reason)
+		return false;
+	item->want = SYNC_LOADED;
+	memcpy(item->revision, p->assigned->id, sizeof(item->revision));
+	item->mode = p->assigned->mode;
+	item->adopt = p->aap->spec.adopt;
+	memcpy(item->artefact, build->artefact, sizeof(item->artefact));
+	item->artefact_size = build->size;
+	item->hashes = build->hashes;
+	item->n_hashes = build->n_hashes;
+	return true;
+}
+
+/* A removal that a deletion did not wait for, told to the agent that has come back. */
+static bool engine_set_removal(struct engine *e, const struct node *node,
+			       const struct pending_removal *removal, struct sync_item *item)
+{
+	const struct sync_status *report = engine_report_of(node, removal->profile);
+
+	*item = (struct sync_item){
+	    .name = removal->profile, .uid = removal->uid, .want = SYNC_ABSENT};
+	return report && report->state != SYNC_STATE_ABSENT &&
+	       !engine_holder(e, removal->profile);
+}
+
+static int engine_compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
+}
+
+static size_t engine_set_items(struct engine *e, const struct node *node, struct sync_item *items)
+{
+	void *value;
+	size_t it = 0, n = 0, i;
+
+	while (map_next(&node->placements, &it, NULL, &value))
+		if (n < SYNC_ITEMS_MAX && engine_set_item(value, &items[n]))
+			n++;
+	for (i = 0; i < node->n_removals && n < SYNC_ITEMS_MAX; i++)
+		if (engine_set_removal(e, node, &node->removals[i], &items[n]))
+			n++;
+	qsort(items, n, sizeof(*items), engine_compare_items);
+	return n;
+}
+
+/* The choices stand for the text that they lead to, and are far shorter. */
+static void engine_set_key(const struct sync_item *items, size_t n, char out[SHA256_HEX])
+{
+	struct buf key = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		buf_addf(&key, "%s/%s/%d%d/%s/%s\n", items[i].name, items[i].uid, items[i].want,
+			 items[i].adopt, items[i].revision, items[i].artefact);
+	sha256_hex(buf_text(&key), key.len, out);
+	buf_clear(&key);
+}
+
+static struct set_body *engine_set_new(struct engine *e, const struct sync_item *items, size_t n,
+				       const char *key)
+{
+	struct set_body *set = MEM_NEW(struct set_body);
+	struct json_object *obj = sync_set_encode(items, n);
+
+	memcpy(set->key, key, sizeof(set->key));
+	set->text = mem_strdup(js_print(obj, NULL));
+	sha256_hex(set->text, strlen(set->text), set->hash);
+	json_object_put(obj);
+	map_put(&e->sets, key, set);
+	return set;
+}
+
+/* True when the node's set is another than before. */
+static bool engine_make_set(struct engine *e, struct node *node)
+{
+	CLEANUP(mem_freep)
+	struct sync_item *items =
+	    mem_alloc(node->placements.n + node->n_removals, sizeof(*items));
+	size_t n = engine_set_items(e, node, items);
+	struct set_body *set;
+	char key[SHA256_HEX];
+
+	engine_set_key(items, n, key);
+	if (node->set && strcmp(node->set->key, key) == 0)
+		return false;
+	set = map_get(&e->sets, key);
+	if (!set)
+		set = engine_set_new(e, items, n, key);
+	set->refs++;
+	engine_set_unref(e, node->set);
+	node->set = set;
+	return true;
+}
+
+void engine_node_step(struct engine *e, struct node *node)
+{
+	if (node->reported && engine_make_set(e, node))
+		e->ops->set_changed(e->data, node);
+	if (node->facts_dirty && !node->facts_writing && node->exists) {
+		node->facts_dirty = false;
+		node->facts_writing = true;
+		e->ops->write_node(e->data, node);
+	}
+}
+
+/* Nodes as Kubernetes has them. */
+
+static bool engine_label_is(struct json_object *labels, const char *key, const char *value)
+{
+	struct json_object *label = js_get(labels, key);
+
+	return label && (!value || strcmp(json_object_get_string(label), value) == 0);
+}
+
+static bool engine_is_excluded(struct json_object *labels)
+{
+	return engine_label_is(labels, "hauberk.dev/exclude", NULL) ||
+	       engine_label_is(labels, "kubernetes.io/os", "windows") ||
+	       engine_label_is(labels, "type", "virtual-kubelet");
+}
+
+static void engine_reselect_all(struct engine *e)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it))) {
+		aap->reselect = true;
+		engine_mark_step(e, aap);
+	}
+}
+
+void engine_node_free(struct engine *e, struct node *node)
+{
+	size_t i;
+
+	engine_set_unref(e, node->set);
+	for (i = 0; i < node->n_removals; i++) {
+		free(node->removals[i].profile);
+		free(node->removals[i].uid);
+	}
+	free(node->removals);
+	map_clear(&node->placements, NULL);
+	sync_report_clear(&node->report);
+	json_object_put(node->labels);
+	free(node->agent_version);
+	free(node->kernel_release);
+	free(node->boot_id);
+	free(node->features_problem);
+	free(node->uid);
+	free(node->name);
+	free(node);
+}
+
+/* The AppArmorNode may be seen before the Node. */
+static struct node *engine_node_need(struct engine *e, const char *name)
+{
+	struct node *node = engine_node(e, name);
+
+	if (node)
+		return node;
+	node = MEM_NEW(struct node);
+	node->name = mem_strdup(name);
+	node->heard_ms = e->now_ms;
+	list_init(&node->dirty);
+	map_put(&e->nodes, name, node);
+	return node;
+}
+
+void engine_node_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
+{
+	const char *name = js_str(obj, "metadata.name"), *uid = js_str(obj, "metadata.uid");
+	struct json_object *labels = js_object(obj, "metadata.labels");
+	struct node *node;
+
+	e->now_ms = now_ms;
+	if (!name || !uid)
+		return;
+	node = engine_node(e, name);
+	if (node && node->exists && !str_equal(node->uid, uid))
+		engine_node_gone(e, name);
+	node = engine_node_need(e, name);
+	if (node->exists && node->away) {
+		/* A Node's status shows up here as a change of its metadata. */
+		e->ops->ask_ready(e->data, node);
+	}
+	if (node->exists && json_object_equal(node->labels, labels))
+		return;
+	if (!node->exists)
+		node->heard_ms = now_ms;
+	node->exists = true;
+	mem_replace(&node->uid, mem_strdup(uid));
+	clock_parse(js_str(obj, "metadata.creationTimestamp"), &node->created_ms);
+	json_object_put(node->labels);
+	node->labels = json_object_get(labels);
+	node->excluded = engine_is_excluded(labels);
+	e->sweep_ms = 0;
+	engine_reselect_all(e);
+}
+
+void engine_node_gone(struct engine *e, const char *name)
+{
+	struct node *node = map_del(&e->nodes, name);
+	void *value;
+	size_t it = 0;
+
+	if (!node)
+		return;
+	if (node->poll)
+		e->ops->set_changed(e->data, node);
+	while (map_next(&node->placements, &it, NULL, &value))
+		engine_unplace(e, value);
+	list_remove(&node->dirty);
+	engine_node_free(e, node);
+	engine_reselect_all(e);
+}
+
+void engine_node_object_seen(struct engine *e, const char *name, struct pending_removal *removals,
+			     size_t n)
+{
+	struct node *node = engine_node_need(e, name);
+
+	node->has_object = true;
+	if (node->n_removals > 0 || n == 0 || n > ENGINE_PENDING_REMOVALS_MAX) {
+		size_t i;
+
+		for (i = 0; i < n; i++) {
+			free(removals[i].profile);
+			free(removals[i].uid);
+		}
+		free(removals);
+		return;
+	}
+	node->removals = removals;
+	node->n_removals = n;
+	engine_mark_node(e, node);
+}
+
+/* Agents that have not been heard of for a while. */
+static void engine_node_away(struct engine *e, struct node *node)
+{
+	void *value;
+	size_t it = 0;
+
+	node->away = true;
+	node->away_known = false;
+	if (node->exists)
+		e->ops->ask_ready(e->data, node);
+	while (map_next(&node->placements, &it, NULL, &value))
+		engine_place_again(e, value);
+}
+
+int64_t engine_nodes_sweep(struct engine *e)
+{
+	int64_t next = INT64_MAX;
+	struct node *node;
+	size_t it = 0;
+
+	while ((node = engine_next_node(e, &it))) {
+		int64_t away = node->heard_ms + ENGINE_AGENT_AWAY_MS;
+		int64_t disconnected = node->heard_ms + ENGINE_DISCONNECTED_MS;
+
+		if (!node->away && e->now_ms >= away)
+			engine_node_away(e, node);
+		if (!node->disconnected && e->now_ms >= disconnected && node->has_object) {
+			node->disconnected = true;
+			node->facts_dirty = true;
+			engine_mark_node(e, node);
+		}
+		if (!node->away)
+			next = away < next ? away : next;
+		else if (!node->disconnected && disconnected > e->now_ms)
+			next = disconnected < next ? disconnected : next;
+	}
+	return next;
+}
+
+/* Agents. */
+
+static void engine_refuse_features(struct node *node, const char *reason, const char *message)
+{
+	node->features_reason = reason;
+	mem_replace(&node->features_problem, mem_strdup(message));
+}
+
+/* The text of a set that no other node has brought yet. */
+static void engine_learn_features(struct engine *e, struct node *node,
+				  const struct sync_request *req)
+{
+	struct err err;
+
+	if (features_check(req->features_text, strlen(req->features_text), &err) < 0) {
+		engine_refuse_features(node, "BadFeatureSet", err.msg);
+		return;
+	}
+	if (e->features.n >= ENGINE_FEATURE_SETS_MAX) {
+		engine_refuse_features(node, "TooManyFeatureSets",
+				       "the cluster's kernels have 32 different feature sets already: "
+				       "bring this node's kernel in line with others");
+		return;
+	}
+	if (node->features_new_ms &&
+	    e->now_ms < node->features_new_ms + ENGINE_FEATURE_SET_PER_NODE_MS) {
+		engine_refuse_features(node, "TooManyFeatureSets",
+				       "this node brought a new feature set less than an hour ago");
+		return;
+	}
+	engine_know_features(e, req->features_text);
+	node->features_new_ms = e->now_ms;
+}
+
+static void engine_take_features(struct engine *e, struct node *node, struct sync_request *req)
+{
+	bool changed = strcmp(node->features, req->features) != 0;
+
+	if (*req->features && req->features_text && !engine_features_text(e, req->features)) {
+		node->features_reason = NULL;
+		engine_learn_features(e, node, req);
+		changed = true;
+	} else if (changed) {
+		node->features_reason = NULL;
+	}
+	if (!changed)
+		return;
+	memcpy(node->features, req->features, sizeof(node->features));
+	engine_reselect_all(e);
+}
+
+bool engine_wants_features(const struct engine *e, const struct node *node)
+{
+	return *node->features && !node->features_reason &&
+	       !engine_features_text(e, node->features);
+}
+
+static void engine_take_words(struct node *node, struct sync_request *req)
+{
+	if (!str_equal(node->agent_version, req->agent_version) ||
+	    !str_equal(node->kernel_release, req->kernel_release) ||
+	    !str_equal(node->boot_id, req->boot_id) || strcmp(node->features, req->features) != 0 ||
+	    node->disconnected)
+		node->facts_dirty = true;
+	mem_replace(&node->agent_version, STEAL(req->agent_version));
+	mem_replace(&node->kernel_release, STEAL(req->kernel_release));
+	mem_replace(&node->boot_id, STEAL(req->boot_id));
+}
+
+static size_t engine_count_orphans(const struct sync_report *report)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < report->n; i++)
+		n += report->items[i].state == SYNC_STATE_ORPHAN;
+	return n;
+}
+
+/* A profile that its node's report speaks of has a placement there, chosen or not. */
+static void engine_place_reported(struct engine *e, struct node *node)
+{
+	size_t i;
+
+	for (i = 0; i < node->report.n; i++) {
+		struct aap *aap = engine_holder(e, node->report.items[i].name);
+
+		if (aap && node->report.items[i].state != SYNC_STATE_ABSENT)
+			engine_place(e, aap, node);
+	}
+}
+
+static void engine_take_report(struct engine *e, struct node *node, struct sync_request *req)
+{
+	bool enabled = node->report.apparmor_enabled;
+	size_t orphans = engine_count_orphans(&node->report);
+
+	sync_report_clear(&node->report);
+	node->report = req->report;
+	req->report = (struct sync_report){0};
+	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
+	if (!node->reported || enabled != node->report.apparmor_enabled ||
+	    orphans != engine_count_orphans(&node->report))
+		node->facts_dirty = true;
+	node->reported = true;
+	engine_place_reported(e, node);
+	engine_removals_settle(e, node);
+}
+
+enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
+				       const char *node_uid, struct sync_request *req,
+				       int64_t now_ms)
+{
+	struct node *node = engine_node(e, node_name);
+	bool changed;
+	void *value;
+	size_t it = 0;
+
+	e->now_ms = now_ms;
+	if (!node || !node->exists || !str_equal(node->uid, node_uid))
+		return REPORT_UNKNOWN_NODE;
+	changed = node->away || req->has_report;
+	node->heard_ms = now_ms;
+	node->away = false;
+	engine_take_words(node, req);
+	node->disconnected = false;
+	engine_take_features(e, node, req);
+	if (req->has_report)
+		engine_take_report(e, node, req);
+	while (changed && map_next(&node->placements, &it, NULL, &value))
+		engine_place_again(e, value);
+	if (changed || node->facts_dirty || !node->set)
+		engine_mark_node(e, node);
+	return REPORT_TAKEN;
+}

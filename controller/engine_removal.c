@@ -1,0 +1,204 @@
+#include "base/buf.h"
+#include "base/mem.h"
+#include "controller/engine_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A deletion waits until no node's kernel holds the profile, with these exceptions, since a dead node must
+ * not hold it for ever:
+ *
+ *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal is noted
+ *    in its AppArmorNode, and its agent is told when it comes back;
+ *  - a node where no agent has ever been, or that is no more.
+ *
+ * Before anything is removed the API server is asked whether it is Hauberk that is going (the CRD or our
+ * namespace is Terminating): then the finalizer comes off and nothing is unloaded.
+ */
+
+enum removal_verdict { REMOVAL_DONE, REMOVAL_WAIT, REMOVAL_NOTE };
+
+struct removal {
+	enum removal_verdict verdict;
+	int64_t next_ms; /* when REMOVAL_WAIT may have become something else by time alone */
+	bool overdue;    /* REMOVAL_NOTE of a node that Kubernetes calls Ready */
+};
+
+static struct removal removal_judge(const struct aap *aap, const struct node *node, int64_t now_ms)
+{
+	const struct placement *p = map_get(&aap->placements, node->name);
+	int64_t until = aap->deleting_since_ms + ENGINE_DELETE_WAIT_MS;
+
+	if (!node->exists || node->excluded || (!node->reported && !node->has_object))
+		return (struct removal){.verdict = REMOVAL_DONE};
+	if (node->reported && !p)
+		return (struct removal){.verdict = REMOVAL_DONE};
+	if (!node->away)
+		return (struct removal){.verdict = REMOVAL_WAIT,
+					.next_ms = node->heard_ms + ENGINE_AGENT_AWAY_MS};
+	if (!node->away_known)
+		return (struct removal){.verdict = REMOVAL_WAIT, .next_ms = INT64_MAX};
+	if (!node->away_ready)
+		return (struct removal){.verdict = REMOVAL_NOTE};
+	if (now_ms < until)
+		return (struct removal){.verdict = REMOVAL_WAIT, .next_ms = until};
+	return (struct removal){.verdict = REMOVAL_NOTE, .overdue = true};
+}
+
+static struct pending_removal *removal_find(const struct node *node, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < node->n_removals; i++)
+		if (strcmp(node->removals[i].profile, name) == 0)
+			return &node->removals[i];
+	return NULL;
+}
+
+static void removal_drop(struct node *node, struct pending_removal *removal)
+{
+	size_t i = (size_t)(removal - node->removals);
+
+	free(removal->profile);
+	free(removal->uid);
+	node->n_removals--;
+	memmove(removal, removal + 1, (node->n_removals - i) * sizeof(*removal));
+	node->facts_dirty = true;
+}
+
+/* Write it down in the node's AppArmorNode. True once the API server holds it. */
+static bool removal_note(struct engine *e, const struct aap *aap, struct node *node)
+{
+	struct pending_removal *removal = removal_find(node, aap->spec.name);
+
+	if (removal)
+		return !node->facts_dirty && !node->facts_writing;
+	if (node->n_removals == ENGINE_PENDING_REMOVALS_MAX)
+		removal_drop(node, &node->removals[0]);
+	node->removals = mem_resize(node->removals, node->n_removals + 1, sizeof(*removal));
+	removal = &node->removals[node->n_removals++];
+	*removal = (struct pending_removal){.profile = mem_strdup(aap->spec.name),
+					    .uid = mem_strdup(aap->spec.uid)};
+	if (aap->served)
+		memcpy(removal->revision, aap->served->id, sizeof(removal->revision));
+	node->facts_dirty = true;
+	engine_mark_node(e, node);
+	return false;
+}
+
+void engine_removals_settle(struct engine *e, struct node *node)
+{
+	size_t i = node->n_removals;
+
+	while (i-- > 0) {
+		const struct sync_status *report =
+		    engine_report_of(node, node->removals[i].profile);
+
+		/* A profile of that name that is wanted again is no orphan any more either. */
+		if (report && report->state != SYNC_STATE_ABSENT &&
+		    !engine_holder(e, node->removals[i].profile))
+			continue;
+		removal_drop(node, &node->removals[i]);
+		engine_mark_node(e, node);
+	}
+}
+
+static void removal_name_overdue(struct engine *e, struct aap *aap, const struct node *node)
+{
+	CLEANUP(mem_freep) char *message = NULL;
+
+	if (aap->waits_named)
+		return;
+	aap->waits_named = true;
+	message = mem_printf("The deletion goes on without node %s: it is Ready, but its agent has not "
+			     "reported for %d s. The profile is removed there when the agent comes back.",
+			     node->name, ENGINE_DELETE_WAIT_MS / 1000);
+	e->ops->event(e->data, aap, true, "RemovalPending", message);
+}
+
+/* All nodes: true when none has to be waited for. */
+static bool removal_is_done(struct engine *e, struct aap *aap, int64_t *next_ms)
+{
+	struct node *node;
+	bool done = true;
+	size_t it = 0;
+
+	while ((node = engine_next_node(e, &it))) {
+		struct removal r = removal_judge(aap, node, e->now_ms);
+
+		if (r.verdict == REMOVAL_DONE)
+			continue;
+		if (r.verdict == REMOVAL_NOTE) {
+			if (r.overdue)
+				removal_name_overdue(e, aap, node);
+			done = removal_note(e, aap, node) && done;
+			continue;
+		}
+		done = false;
+		*next_ms = r.next_ms < *next_ms ? r.next_ms : *next_ms;
+	}
+	return done;
+}
+
+int64_t engine_removal_step(struct engine *e, struct aap *aap)
+{
+	int64_t next = INT64_MAX;
+
+	if (!aap->spec.has_finalizer || aap->finalizer_asked)
+		return INT64_MAX;
+	if (aap->ending == ENDING_UNKNOWN) {
+		aap->ending = ENDING_ASKED;
+		e->ops->ask_terminating(e->data, aap);
+	}
+	if (aap->ending == ENDING_ASKED)
+		return INT64_MAX;
+	if (aap->ending == ENDING_DELETED && !removal_is_done(e, aap, &next))
+		return next;
+	aap->finalizer_asked = true;
+	e->ops->put_finalizer(e->data, aap, false);
+	return INT64_MAX;
+}
+
+static void removal_say_holders(struct engine *e, const struct node *node,
+				const struct sync_status *report, struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; report && i < report->n_holders; i++) {
+		const struct sync_holder *h = &report->holders[i];
+		const char *pod = *h->pod_uid ? e->ops->pod_name(e->data, node, h->pod_uid) : NULL;
+
+		buf_add_str(out, i == 0 ? " (" : ", ");
+		if (pod)
+			buf_addf(out, "pod %s", pod);
+		else if (*h->pod_uid)
+			buf_addf(out, "pod uid %s", h->pod_uid);
+		else
+			buf_addf(out, "%s, process %lld", h->command, (long long)h->pid);
+	}
+	if (report && report->n_holders > 0)
+		buf_add_str(out, ")");
+}
+
+char *engine_removal_why(struct engine *e, const struct aap *aap)
+{
+	struct buf out = BUF_INIT(1024);
+	size_t n = 0, it = 0;
+	void *value;
+
+	while (map_next(&aap->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+
+		if (p->selected || (p->node->reported && p->state.state != NODE_DRAINING))
+			continue;
+		if (n++ >= 5)
+			continue;
+		buf_add_str(&out, n == 1 ? "waiting for " : ", ");
+		buf_add_str(&out, p->node->name);
+		removal_say_holders(e, p->node, engine_report_of(p->node, aap->spec.name), &out);
+	}
+	if (n > 5)
+		buf_addf(&out, " and %zu more nodes", n - 5);
+	return buf_steal(&out);
+}

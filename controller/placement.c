@@ -1,0 +1,143 @@
+#include "controller/placement.h"
+
+#include "controller/engine.h"
+
+#include <string.h>
+
+static const char *const node_states[] = {
+    [NODE_GONE] = "Gone",
+    [NODE_PENDING] = "Pending",
+    [NODE_LOADED] = "Loaded",
+    [NODE_FAILED] = "Failed",
+    [NODE_DRIFTED] = "Drifted",
+    [NODE_DRAINING] = "Draining",
+    [NODE_UNSUPPORTED] = "Unsupported",
+    [NODE_UNREACHABLE] = "Unreachable",
+};
+
+const char *node_state_name(enum node_state state)
+{
+	return node_states[state];
+}
+
+static bool placement_hash_matches(const struct sync_hash *expected, const struct sync_hash *seen)
+{
+	if (strcmp(expected->name, seen->name) != 0)
+		return false;
+	if (*seen->sha256)
+		return strcmp(expected->sha256, seen->sha256) == 0;
+	return *seen->sha1 && strcmp(expected->sha1, seen->sha1) == 0;
+}
+
+bool placement_hashes_match(const struct sync_hash *expected, size_t n_expected,
+			    const struct sync_hash *seen, size_t n_seen)
+{
+	size_t i, k;
+
+	if (n_expected != n_seen || n_expected == 0)
+		return false;
+	for (i = 0; i < n_expected; i++) {
+		/* Both sides list in one order as a rule, so that the first look hits. */
+		for (k = 0; k < n_seen; k++)
+			if (placement_hash_matches(&expected[i], &seen[(i + k) % n_seen]))
+				break;
+		if (k == n_seen)
+			return false;
+	}
+	return true;
+}
+
+static struct placement_state placement_say(enum node_state state, const char *reason,
+					    const char *message)
+{
+	return (struct placement_state){.state = state, .reason = reason, .message = message};
+}
+
+static bool placement_holds(const struct placement_facts *f)
+{
+	if (!f->reported)
+		return true; /* nobody has said that it does not */
+	return f->report && f->report->state != SYNC_STATE_ABSENT &&
+	       (*f->report->revision || f->report->state == SYNC_STATE_DRAINING ||
+		f->report->state == SYNC_STATE_ORPHAN);
+}
+
+/* The node is not chosen, or the profile is to go: what is left there? */
+static struct placement_state placement_judge_leaving(const struct placement_facts *f)
+{
+	if (!f->reported || !placement_holds(f))
+		return placement_say(NODE_GONE, "", "");
+	if (f->report->state == SYNC_STATE_DRAINING)
+		return placement_say(NODE_DRAINING, "InUse", f->report->message);
+	if (f->report->state == SYNC_STATE_FAILED)
+		return placement_say(NODE_DRAINING, sync_reason_name(f->report->reason),
+				     f->report->message);
+	return placement_say(NODE_DRAINING, "Removing", "to be removed");
+}
+
+/* The node is chosen and its agent is here: what does the kernel say? */
+static struct placement_state placement_judge_report(const struct placement_facts *f)
+{
+	const struct sync_status *r = f->report;
+
+	if (!r || strcmp(r->target, f->assigned) != 0)
+		return placement_say(NODE_PENDING, "Assigned", "");
+	if (r->state == SYNC_STATE_FAILED)
+		return placement_say(NODE_FAILED, sync_reason_name(r->reason), r->message);
+	if (r->state != SYNC_STATE_LOADED)
+		return placement_say(NODE_PENDING, "Assigned", r->message);
+	if (strcmp(r->revision, f->assigned) != 0 ||
+	    !placement_hashes_match(f->build->hashes, f->build->n_hashes, r->hashes, r->n_hashes))
+		return placement_say(
+		    NODE_FAILED, sync_reason_name(SYNC_REASON_VERIFY_FAILED),
+		    "the hashes that the agent read back are not those of the compiled "
+		    "policy");
+	return placement_say(NODE_LOADED, "", f->build->message);
+}
+
+static struct placement_state placement_judge_chosen(const struct placement_facts *f)
+{
+	if (f->away)
+		return f->away_ready
+			   ? placement_say(
+				 NODE_PENDING, "AgentAway",
+				 "no report for 150 s, although Kubernetes calls the node "
+				 "Ready: see the hauberk-agent pod there")
+			   : placement_say(NODE_UNREACHABLE, "NodeNotReady",
+					   "no report for 150 s, and Kubernetes does not call the "
+					   "node Ready");
+	if (!f->reported)
+		return placement_say(NODE_PENDING, "WaitingForAgent", "no agent has reported yet");
+	if (!f->apparmor_enabled)
+		return placement_say(NODE_UNSUPPORTED, "AppArmorOff", f->apparmor_reason);
+	if (f->features_reason)
+		return placement_say(NODE_FAILED, f->features_reason, f->features_message);
+	if (!f->assigned || !f->build || f->build->state == BUILD_WAITING)
+		return placement_say(NODE_PENDING, "Compiling", "");
+	if (f->build->state == BUILD_FAILED)
+		return placement_say(NODE_FAILED,
+				     f->build->forbidden ? "ForbiddenPolicy" : "ParseError",
+				     f->build->message);
+	return placement_judge_report(f);
+}
+
+struct placement_state placement_judge(const struct placement_facts *f)
+{
+	struct placement_state s =
+	    f->selected ? placement_judge_chosen(f) : placement_judge_leaving(f);
+
+	s.desired = f->selected && s.state != NODE_UNSUPPORTED && s.state != NODE_UNREACHABLE;
+	s.updated = s.desired && f->assigned && f->build && f->build->state == BUILD_OK;
+	s.holds = placement_holds(f);
+	return s;
+}
+
+void placement_count(struct placement_counts *c, const struct placement_state *s, int sign)
+{
+	c->by_state[s->state] += sign;
+	c->desired += s->desired ? sign : 0;
+	c->updated += s->updated ? sign : 0;
+	c->ready += s->desired && s->state == NODE_LOADED ? sign : 0;
+	c->failed += s->desired && s->state == NODE_FAILED ? sign : 0;
+	c->awaited += s->desired && strcmp(s->reason, "WaitingForAgent") == 0 ? sign : 0;
+}

@@ -1,0 +1,66 @@
+#pragma once
+
+/*
+ * What one node holds of one profile, judged from what its agent read back. Pure.
+ */
+
+#include "api/sync_msg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct build;
+
+enum node_state {
+	NODE_GONE, /* nothing of the profile there, and nothing wanted: not listed */
+	NODE_PENDING,
+	NODE_LOADED,
+	NODE_FAILED,
+	NODE_DRIFTED,
+	NODE_DRAINING,
+	NODE_UNSUPPORTED,
+	NODE_UNREACHABLE,
+	NODE_STATE_COUNT,
+};
+
+const char *node_state_name(enum node_state state);
+
+struct placement_facts {
+	bool selected; /* the node is chosen and the profile is to be there */
+	bool reported; /* its agent has reported since we lead */
+	bool away;     /* and is not heard of any more */
+	bool away_ready;
+	bool apparmor_enabled;
+	const char *apparmor_reason;
+	const char *features_reason; /* why its feature set was not taken; NULL: it was */
+	const char *features_message;
+	const char *assigned;      /* revision; NULL: none */
+	const struct build *build; /* of that revision for this node's kernel; NULL: not begun */
+	const struct sync_status *report; /* its entry for the profile; NULL: none */
+};
+
+struct placement_state {
+	enum node_state state;
+	const char *reason;  /* one word; "" for none. Static. */
+	const char *message; /* borrowed from the facts; "" for none */
+	bool desired;        /* counts as a desired node */
+	bool updated;        /* told to hold `assigned` */
+	bool holds;          /* the kernel may hold something of ours under this name */
+};
+
+/* One node's state. The message points into the facts, or is static. */
+struct placement_state placement_judge(const struct placement_facts *f);
+
+/* True when what was read back is what was expected: every profile and child, with the hash that
+ * its kernel has, and nothing missing. */
+bool placement_hashes_match(const struct sync_hash *expected, size_t n_expected,
+			    const struct sync_hash *seen, size_t n_seen);
+
+/* Sums over the placements of a profile, kept by difference. */
+struct placement_counts {
+	int64_t by_state[NODE_STATE_COUNT];
+	int64_t desired, updated, ready, failed;
+	int64_t awaited; /* selected, and no report since we lead, and not away */
+};
+
+void placement_count(struct placement_counts *c, const struct placement_state *s, int sign);
