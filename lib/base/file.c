@@ -53,7 +53,7 @@ static int file_write_all(int fd, const char *bytes, size_t n)
 		bytes += w;
 		n -= (size_t)w;
 	}
-	return fsync(fd);
+	return 0;
 }
 
 /* Make a rename in the folder of `path` last through a power loss. */
@@ -69,19 +69,31 @@ static int file_sync_dir(const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
-int file_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, struct err *err)
+static int file_exchange(const char *path, const void *bytes, size_t n, mode_t mode, bool flush,
+			 struct err *err)
 {
 	CLEANUP(mem_freep) char *temp = mem_printf("%s.new", path);
 	CLEANUP(file_close) int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
 
 	if (fd < 0)
 		return file_fail(err, "create", temp);
-	if (file_write_all(fd, bytes, n) || rename(temp, path) || file_sync_dir(path)) {
+	if (file_write_all(fd, bytes, n) || (flush && fsync(fd)) || rename(temp, path) ||
+	    (flush && file_sync_dir(path))) {
 		file_fail(err, "write", path);
 		unlink(temp);
 		return err->code;
 	}
 	return 0;
+}
+
+int file_write_atomic(const char *path, const void *bytes, size_t n, mode_t mode, struct err *err)
+{
+	return file_exchange(path, bytes, n, mode, true, err);
+}
+
+int file_replace(const char *path, const void *bytes, size_t n, mode_t mode, struct err *err)
+{
+	return file_exchange(path, bytes, n, mode, false, err);
 }
 
 int file_make_dirs(const char *path, struct err *err)
