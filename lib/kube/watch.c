@@ -29,6 +29,8 @@ enum {
 	WATCH_SPREAD_S = 301,
 	/* Beyond the server's own limit: it is gone and we were not told. */
 	WATCH_GRACE_S = 30,
+	/* The server sends a bookmark every minute, also where nothing happens. */
+	WATCH_SILENT_MS = 150000,
 };
 
 struct kube_watch {
@@ -128,6 +130,7 @@ struct kube_watch *kube_watch_start(struct kube_client *client, const struct kub
 	    .path = spec->path,
 	    .accept = spec->accept,
 	    .timeout_ms = (uint64_t)(seconds + WATCH_GRACE_S) * 1000,
+	    .idle_timeout_ms = WATCH_SILENT_MS,
 	    .on_data = watch_on_bytes,
 	};
 
