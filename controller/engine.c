@@ -220,7 +220,7 @@ struct node *engine_next_node(struct engine *e, size_t *it)
 	return map_next(&e->nodes, it, NULL, &value) ? value : NULL;
 }
 
-static struct aap *engine_profile(const struct engine *e, const char *object)
+struct aap *engine_profile(const struct engine *e, const char *object)
 {
 	return map_get(&e->profiles, object);
 }
@@ -315,14 +315,6 @@ void engine_profile_gone(struct engine *e, const char *object)
 	list_remove(&aap->dirty);
 	engine_profile_free(aap);
 	engine_elect(e, name);
-}
-
-void engine_history_seen(struct engine *e, const char *object, const char *revision)
-{
-	struct aap *aap = engine_profile(e, object);
-
-	if (aap && aap->wanted && strcmp(aap->wanted->id, revision) == 0)
-		aap->wanted->recorded = true;
 }
 
 void engine_uninstall(struct engine *e)

@@ -234,7 +234,6 @@ void engine_node_gone(struct engine *engine, const char *name);
  * removals pending (taken over). */
 void engine_node_object_seen(struct engine *engine, const char *name,
 			     struct pending_removal *removals, size_t n);
-void engine_history_seen(struct engine *engine, const char *object, const char *revision);
 
 /* The CRD or our namespace is going: finalizers come off and nothing is unloaded any more. */
 void engine_uninstall(struct engine *engine);
@@ -282,6 +281,9 @@ void engine_pods_known(struct engine *engine, const char *node_name);
 
 /* An artefact proved damaged: each build that it came from has to be made again. */
 void engine_artefact_lost(struct engine *engine, const char *sha256);
+
+/* NULL where there is none of that name. */
+struct aap *engine_profile(const struct engine *engine, const char *object);
 
 /* Walks, for whoever shows or encodes the picture: start with *it = 0. */
 struct aap *engine_next_profile(struct engine *engine, size_t *it);

@@ -261,7 +261,7 @@ static void poll_take(struct poll *p, struct sync_request *req)
 	memcpy(p->set_hash, req->set_hash, sizeof(p->set_hash));
 	memcpy(p->report_hash, req->report_hash, sizeof(p->report_hash));
 	poll_log_reports(p, req);
-	if (engine_agent_heard(engine, p->node, p->node_uid, req, clock_wall_ms()) !=
+	if (engine_agent_heard(engine, p->node, p->node_uid, req, clock_steady_ms()) !=
 	    REPORT_TAKEN) {
 		poll_refuse(p, 503, "the node is not known here yet");
 		return;

@@ -28,6 +28,15 @@ int64_t clock_wall_ms(void)
 	return clock_us(CLOCK_REALTIME) / 1000;
 }
 
+int64_t clock_steady_ms(void)
+{
+	static int64_t offset;
+
+	if (offset == 0)
+		offset = clock_wall_ms() - clock_mono_ms();
+	return offset + clock_mono_ms();
+}
+
 static size_t clock_format_seconds(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
 {
 	time_t seconds = (time_t)(wall_ms / 1000);

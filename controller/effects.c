@@ -1,0 +1,499 @@
+#include "controller/effects.h"
+
+#include "base/clock.h"
+#include "base/container_of.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "controller/builds.h"
+#include "controller/engine_priv.h"
+#include "controller/pods.h"
+#include "kube/patch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define EFFECTS_CRD_PATH                                                                           \
+	"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/apparmorprofiles.hauberk.dev"
+
+struct effects {
+	struct effects_spec spec;
+	struct engine *engine;
+	struct history *history;
+	struct node_objects *node_objects;
+	struct kube_informer *profiles;
+	struct builds *builds;
+	struct pods *pods;
+	struct list under_way;
+	struct list answers; /* for effects_flush() */
+};
+
+enum effect_kind {
+	EFFECT_FINALIZER,
+	EFFECT_STATUS,
+	EFFECT_TERMINATING,
+	EFFECT_READY,
+	EFFECT_RECORDED,
+};
+
+/* One thing that is being done. It keeps names; what they stood for may be gone when it ends. */
+struct effect {
+	struct effects *effects;
+	enum effect_kind kind;
+	struct list link;
+	struct kube_request *req;
+	char *name; /* of the AppArmorProfile, or the node */
+	char *uid;
+	char revision[PROFILE_REVISION_SIZE];
+	bool adding;      /* EFFECT_FINALIZER: it goes on */
+	bool rereading;   /* after a conflict */
+	bool terminating; /* EFFECT_TERMINATING: one of the two is */
+	bool asked_both;
+};
+
+static struct effect *effect_new(struct effects *ef, enum effect_kind kind, const char *name,
+				 const char *uid)
+{
+	struct effect *x = MEM_NEW(struct effect);
+
+	x->effects = ef;
+	x->kind = kind;
+	x->name = mem_strdup(name);
+	x->uid = mem_strdup(uid);
+	list_append(&ef->under_way, &x->link);
+	return x;
+}
+
+static void effect_free(struct effect *x)
+{
+	list_remove(&x->link);
+	free(x->name);
+	free(x->uid);
+	free(x);
+}
+
+static char *effect_path(const struct effect *x)
+{
+	return mem_printf("%s/%s", PROFILE_PATH, x->name);
+}
+
+/* The profile it was about, unless that has gone or made room for another. */
+static struct aap *effect_profile(const struct effect *x)
+{
+	struct aap *aap = engine_profile(x->effects->engine, x->name);
+
+	return aap && str_equal(aap->spec.uid, x->uid) ? aap : NULL;
+}
+
+static void effects_facts(struct effects *ef)
+{
+	ef->spec.on_facts(ef->spec.data);
+}
+
+/* The finalizer. */
+
+static void effects_on_finalizer(void *data, const struct kube_result *res);
+
+static void effects_on_finalizer_read(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_OK)
+		kube_informer_note(ef->profiles, res->obj);
+	if (effect_profile(x))
+		engine_finalizer_done(ef->engine, x->name, false);
+	effect_free(x);
+	effects_facts(ef);
+}
+
+static void effects_on_finalizer(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_CONFLICT) {
+		CLEANUP(mem_freep) char *path = effect_path(x);
+
+		x->req = kube_get(ef->spec.client, path, effects_on_finalizer_read, x);
+		return;
+	}
+	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND)
+		log_warn("the finalizer could not be written", log_s("profile", x->name),
+			 log_s("why", res->why));
+	/* What came back from taking it off is the object's last state: its end comes by the watch, and
+	 * may have come already. */
+	if (res->outcome == KUBE_OK && x->adding)
+		kube_informer_note(ef->profiles, res->obj);
+	if (effect_profile(x))
+		engine_finalizer_done(ef->engine, x->name,
+				      res->outcome == KUBE_OK || res->outcome == KUBE_NOT_FOUND);
+	effect_free(x);
+	effects_facts(ef);
+}
+
+/* All finalizers but ours, and ours where it is to be there. */
+static struct json_object *effects_finalizers(const struct aap *aap, bool present)
+{
+	struct json_object *old = js_array(aap->object, "metadata.finalizers");
+	struct json_object *now = js_new_array();
+	size_t i;
+
+	for (i = 0; i < js_len(old); i++) {
+		struct json_object *item = js_item(old, i);
+
+		if (strcmp(json_object_get_string(item), PROFILE_FINALIZER) != 0)
+			js_append(now, json_object_get(item));
+	}
+	if (present)
+		js_append(now, js_text(PROFILE_FINALIZER));
+	return now;
+}
+
+static void effects_put_finalizer(void *data, const struct aap *aap, bool present)
+{
+	struct effects *ef = data;
+	struct effect *x =
+	    effect_new(ef, EFFECT_FINALIZER, aap->spec.object, aap->spec.uid);
+	CLEANUP(js_putp) struct json_object *patch = js_new();
+	CLEANUP(mem_freep) char *path = effect_path(x);
+	struct json_object *meta = js_new();
+
+	x->adding = present;
+	js_put_str(meta, "resourceVersion", js_str(aap->object, "metadata.resourceVersion"));
+	js_put(meta, "finalizers", effects_finalizers(aap, present));
+	js_put(patch, "metadata", meta);
+	x->req = kube_merge_patch(ef->spec.client, path, patch, effects_on_finalizer, x);
+}
+
+/* Status. */
+
+static void effects_on_status_read(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_OK)
+		kube_informer_note(ef->profiles, res->obj);
+	if (effect_profile(x))
+		engine_status_written(ef->engine, x->name, res->outcome == KUBE_OK,
+				      clock_steady_ms());
+	effect_free(x);
+	effects_facts(ef);
+}
+
+static void effects_on_status(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_CONFLICT) {
+		/* The newest state is read, and what is to be said of it decided anew. */
+		CLEANUP(mem_freep) char *path = effect_path(x);
+
+		x->req = kube_get(ef->spec.client, path, effects_on_status_read, x);
+		return;
+	}
+	if (res->outcome == KUBE_OK)
+		kube_informer_note(ef->profiles, res->obj);
+	else if (res->outcome != KUBE_NOT_FOUND)
+		log_warn("status could not be written", log_s("profile", x->name),
+			 log_s("why", res->why));
+	log_debug("status written", log_s("profile", x->name),
+		  log_s("outcome", kube_outcome_word(res->outcome)));
+	if (effect_profile(x))
+		engine_status_written(ef->engine, x->name, res->outcome == KUBE_OK,
+				      clock_steady_ms());
+	effect_free(x);
+	effects_facts(ef);
+}
+
+static void effects_write_status(void *data, const struct aap *aap, struct json_object *status)
+{
+	struct effects *ef = data;
+	struct effect *x = effect_new(ef, EFFECT_STATUS, aap->spec.object, aap->spec.uid);
+	CLEANUP(mem_freep) char *path = effect_path(x);
+
+	log_debug("status writing", log_s("profile", x->name));
+	x->req = kube_status_patch(ef->spec.client, path,
+				   js_str(aap->object, "metadata.resourceVersion"), status,
+				   effects_on_status, x);
+	json_object_put(status);
+}
+
+/* Is Hauberk itself going? */
+
+static void effects_on_terminating(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_OK && js_str(res->obj, "metadata.deletionTimestamp"))
+		x->terminating = true;
+	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND) {
+		/* Unloading on a guess is not for us: ask until there is an answer. */
+		log_warn("a deletion waits: it is not known whether Hauberk is being uninstalled",
+			 log_s("profile", x->name), log_s("why", res->why));
+		x->req = kube_get(ef->spec.client, EFFECTS_CRD_PATH, effects_on_terminating, x);
+		return;
+	}
+	if (res->outcome == KUBE_NOT_FOUND)
+		x->terminating = true;
+	if (!x->terminating && !x->asked_both) {
+		CLEANUP(mem_freep)
+		char *path = mem_printf("/api/v1/namespaces/%s", ef->spec.namespace_);
+
+		x->asked_both = true;
+		x->req = kube_get(ef->spec.client, path, effects_on_terminating, x);
+		return;
+	}
+	if (effect_profile(x))
+		engine_terminating(ef->engine, x->name, x->terminating);
+	effect_free(x);
+	effects_facts(ef);
+}
+
+static void effects_ask_terminating(void *data, const struct aap *aap)
+{
+	struct effects *ef = data;
+	struct effect *x =
+	    effect_new(ef, EFFECT_TERMINATING, aap->spec.object, aap->spec.uid);
+
+	x->req = kube_get(ef->spec.client, EFFECTS_CRD_PATH, effects_on_terminating, x);
+}
+
+/* Is a node Ready in Kubernetes? */
+
+static bool effects_is_ready(struct json_object *node)
+{
+	struct json_object *conditions = js_array(node, "status.conditions");
+	size_t i;
+
+	for (i = 0; i < js_len(conditions); i++)
+		if (str_equal(js_str(js_item(conditions, i), "type"), "Ready"))
+			return str_equal(js_str(js_item(conditions, i), "status"), "True");
+	return false;
+}
+
+static void effects_on_ready(void *data, const struct kube_result *res)
+{
+	struct effect *x = data;
+	struct effects *ef = x->effects;
+
+	if (res->outcome == KUBE_OK)
+		engine_node_ready(ef->engine, x->name, effects_is_ready(res->obj));
+	else
+		log_warn("a node could not be read", log_s("node", x->name),
+			 log_s("why", res->why));
+	effect_free(x);
+	effects_facts(ef);
+}
+
+static void effects_ask_ready(void *data, const struct node *node)
+{
+	struct effects *ef = data;
+	struct effect *x = effect_new(ef, EFFECT_READY, node->name, node->uid);
+	CLEANUP(mem_freep) char *path = mem_printf("/api/v1/nodes/%s", node->name);
+
+	x->req = kube_get(ef->spec.client, path, effects_on_ready, x);
+}
+
+/* Revisions. */
+
+static void effects_record(void *data, const struct aap *aap, const struct revision *rev)
+{
+	struct effects *ef = data;
+	struct effect *x;
+
+	if (!history_is_newest(ef->history, aap, rev->id)) {
+		history_record(ef->history, aap, rev);
+		return;
+	}
+	x = effect_new(ef, EFFECT_RECORDED, aap->spec.object, aap->spec.uid);
+	memcpy(x->revision, rev->id, sizeof(x->revision));
+	list_remove(&x->link);
+	list_append(&ef->answers, &x->link);
+	effects_facts(ef);
+}
+
+void effects_recorded(struct effects *ef, const char *object, const char *revision, bool ok)
+{
+	log_debug("revision recorded", log_s("profile", object), log_s("revision", revision));
+	engine_recorded(ef->engine, object, revision, ok);
+	effects_facts(ef);
+}
+
+static void effects_fetch(void *data, const struct aap *aap, const char *revision)
+{
+	struct effects *ef = data;
+
+	history_fetch(ef->history, aap, revision);
+}
+
+static void effects_completed(void *data, const struct aap *aap)
+{
+	struct effects *ef = data;
+
+	history_prune(ef->history, aap);
+}
+
+/* Compiling: builds.h does it. */
+
+static void effects_compile(void *data, const struct aap *aap, const struct revision *rev,
+			    const char *features, const char *features_text)
+{
+	struct effects *ef = data;
+
+	builds_start(ef->builds, aap->spec.object, rev, features, features_text);
+}
+
+static void effects_on_built(void *data, const char *object, const char *revision,
+			     const char *features, const struct compiled *res)
+{
+	struct effects *ef = data;
+
+	engine_compiled(ef->engine, object, revision, features, res, clock_steady_ms());
+	effects_facts(ef);
+}
+
+static void effects_on_build_ready(void *data)
+{
+	effects_facts(data);
+}
+
+/* Nodes and pods. */
+
+static void effects_write_node(void *data, const struct node *node)
+{
+	struct effects *ef = data;
+
+	node_objects_write(ef->node_objects, node);
+}
+
+static void effects_set_changed(void *data, struct node *node)
+{
+	struct effects *ef = data;
+
+	log_debug("set changed", log_s("node", node->name));
+	ef->spec.set_changed(ef->spec.data, node);
+}
+
+static const char *effects_pod_name(void *data, const struct node *node, const char *pod_uid)
+{
+	struct effects *ef = data;
+
+	return pods_name(ef->pods, node->name, pod_uid);
+}
+
+static void effects_on_pods(void *data, const char *node)
+{
+	struct effects *ef = data;
+
+	engine_pods_known(ef->engine, node);
+	effects_facts(ef);
+}
+
+static void effects_event(void *data, const struct aap *aap, bool warning, const char *reason,
+			  const char *message)
+{
+	struct effects *ef = data;
+	struct kube_object_ref ref =
+	    kube_object_ref_of(aap->object, PROFILE_GROUP_VERSION, "AppArmorProfile");
+
+	log_info("profile", log_s("profile", aap->spec.object), log_s("reason", reason),
+		 log_s("message", message));
+	kube_recorder_event(ef->spec.recorder, &ref,
+			    warning ? KUBE_EVENT_WARNING : KUBE_EVENT_NORMAL, reason, "%s", message);
+}
+
+const struct engine_ops effects_ops = {
+    .compile = effects_compile,
+    .put_finalizer = effects_put_finalizer,
+    .record = effects_record,
+    .fetch = effects_fetch,
+    .completed = effects_completed,
+    .write_status = effects_write_status,
+    .ask_terminating = effects_ask_terminating,
+    .ask_ready = effects_ask_ready,
+    .write_node = effects_write_node,
+    .set_changed = effects_set_changed,
+    .pod_name = effects_pod_name,
+    .event = effects_event,
+};
+
+/* Life. */
+
+struct effects *effects_new(const struct effects_spec *spec)
+{
+	struct effects *ef = MEM_NEW(struct effects);
+	struct builds_spec builds = {
+	    .compiler = spec->compiler,
+	    .artefacts = spec->artefacts,
+	    .on_ready = effects_on_build_ready,
+	    .on_built = effects_on_built,
+	    .data = ef,
+	};
+
+	ef->spec = *spec;
+	list_init(&ef->under_way);
+	list_init(&ef->answers);
+	ef->builds = builds_new(&builds);
+	ef->pods = pods_new(spec->client, effects_on_pods, ef);
+	return ef;
+}
+
+void effects_bind(struct effects *ef, struct engine *engine, struct history *history,
+		  struct node_objects *node_objects, struct kube_informer *profiles)
+{
+	ef->engine = engine;
+	ef->history = history;
+	ef->node_objects = node_objects;
+	ef->profiles = profiles;
+}
+
+void effects_flush(struct effects *ef)
+{
+	builds_flush(ef->builds);
+	while (!list_is_empty(&ef->answers)) {
+		struct effect *x = container_of(ef->answers.next, struct effect, link);
+
+		if (effect_profile(x))
+			engine_recorded(ef->engine, x->name, x->revision, true);
+		effect_free(x);
+	}
+}
+
+struct effects_closing {
+	struct effects *effects;
+	void (*closed)(void *data);
+	void *data;
+};
+
+static void effects_on_builds_closed(void *data)
+{
+	struct effects_closing *closing = data;
+
+	closing->closed(closing->data);
+	free(closing->effects);
+	free(closing);
+}
+
+void effects_close(struct effects *ef, void (*closed)(void *data), void *data)
+{
+	struct effects_closing *closing = MEM_NEW(struct effects_closing);
+
+	LIST_FOREACH(item, &ef->under_way)
+	{
+		struct effect *x = container_of(item, struct effect, link);
+
+		kube_request_cancel(x->req);
+		effect_free(x);
+	}
+	LIST_FOREACH(answer, &ef->answers)
+	effect_free(container_of(answer, struct effect, link));
+	pods_free(ef->pods);
+	*closing = (struct effects_closing){ef, closed, data};
+	builds_close(ef->builds, effects_on_builds_closed, closing);
+}

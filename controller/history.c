@@ -1,0 +1,344 @@
+#include "controller/history.h"
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "controller/engine_priv.h"
+#include "kube/informer.h"
+#include "kube/patch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HISTORY_UID_LABEL "hauberk.dev/profile-uid"
+#define HISTORY_REVISION_LABEL "hauberk.dev/revision"
+#define HISTORY_PROFILE_ANNOTATION "hauberk.dev/profile"
+#define HISTORY_NUMBER_ANNOTATION "hauberk.dev/revision-number"
+
+struct history {
+	struct kube_client *client;
+	struct history_spec spec;
+	struct kube_informer *informer;
+	char *path; /* of the collection */
+	struct list writes;
+};
+
+/* One write or read under way. */
+struct history_op {
+	struct history *history;
+	struct list link;
+	struct kube_request *req;
+	char *object;
+	char revision[PROFILE_REVISION_SIZE];
+};
+
+static struct history_op *history_op_new(struct history *h, const char *object,
+					 const char *revision)
+{
+	struct history_op *op = MEM_NEW(struct history_op);
+
+	op->history = h;
+	op->object = mem_strdup(object);
+	memcpy(op->revision, revision, sizeof(op->revision));
+	list_append(&h->writes, &op->link);
+	return op;
+}
+
+static void history_op_free(struct history_op *op)
+{
+	list_remove(&op->link);
+	free(op->object);
+	free(op);
+}
+
+/* Names are at most 253 bytes: 200 of the profile's, 36 of its uid, 12 of the revision and two dashes. */
+static char *history_name(const struct aap *aap, const char *revision)
+{
+	return mem_printf("%.200s-%s-%s", aap->spec.object, aap->spec.uid, revision);
+}
+
+static const char *history_note(struct json_object *obj, const char *where, const char *key)
+{
+	struct json_object *value = js_get(js_object(obj, where), key);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+static int64_t history_number(struct json_object *obj)
+{
+	int64_t number = 0;
+
+	str_to_i64(history_note(obj, "metadata.annotations", HISTORY_NUMBER_ANNOTATION), 0,
+		   INT64_MAX - 1, &number);
+	return number;
+}
+
+static bool history_is_of(struct json_object *obj, const struct aap *aap)
+{
+	return strcmp(history_note(obj, "metadata.labels", HISTORY_UID_LABEL), aap->spec.uid) == 0;
+}
+
+static int64_t history_newest(const struct history *h, const struct aap *aap)
+{
+	struct json_object *obj;
+	int64_t newest = 0;
+	size_t it = 0;
+
+	while (kube_informer_next(h->informer, &it, NULL, &obj))
+		if (history_is_of(obj, aap) && history_number(obj) > newest)
+			newest = history_number(obj);
+	return newest;
+}
+
+static struct json_object *history_find(const struct history *h, const struct aap *aap,
+					const char *revision)
+{
+	CLEANUP(mem_freep) char *name = history_name(aap, revision);
+	CLEANUP(mem_freep) char *key = mem_printf("%s/%s", h->spec.namespace_, name);
+
+	return kube_informer_get(h->informer, key);
+}
+
+bool history_is_newest(const struct history *h, const struct aap *aap, const char *revision)
+{
+	struct json_object *obj = history_find(h, aap, revision);
+
+	return obj && history_number(obj) == history_newest(h, aap);
+}
+
+static void history_on_synced(void *data)
+{
+	struct history *h = data;
+
+	h->spec.synced(h->spec.data);
+}
+
+static void history_on_trouble(void *data, const char *why)
+{
+	(void)data;
+	log_warn("revisions cannot be followed", log_s("why", why));
+}
+
+struct history *history_start(struct kube_client *client, const struct history_spec *spec)
+{
+	struct history *h = MEM_NEW(struct history);
+	struct kube_informer_spec informer = {
+	    .label_selector = HISTORY_UID_LABEL,
+	    .as_metadata = true,
+	    .on_synced = history_on_synced,
+	    .on_trouble = history_on_trouble,
+	    .data = h,
+	};
+
+	h->client = client;
+	h->spec = *spec;
+	h->path = mem_printf("/apis/apps/v1/namespaces/%s/controllerrevisions", spec->namespace_);
+	list_init(&h->writes);
+	informer.path = h->path;
+	h->informer = kube_informer_start(client, &informer);
+	return h;
+}
+
+bool history_has_synced(const struct history *h)
+{
+	return kube_informer_has_synced(h->informer);
+}
+
+/* Writing. */
+
+static struct json_object *history_owner(const struct aap *aap)
+{
+	struct json_object *owners = js_new_array(), *owner = js_new();
+
+	js_put_str(owner, "apiVersion", PROFILE_GROUP_VERSION);
+	js_put_str(owner, "kind", "AppArmorProfile");
+	js_put_str(owner, "name", aap->spec.object);
+	js_put_str(owner, "uid", aap->spec.uid);
+	js_put_bool(owner, "controller", true);
+	js_append(owners, owner);
+	return owners;
+}
+
+static struct json_object *history_number_annotation(int64_t number)
+{
+	struct json_object *annotations = js_new();
+	CLEANUP(mem_freep) char *text = mem_printf("%lld", (long long)number);
+
+	js_put_str(annotations, HISTORY_NUMBER_ANNOTATION, text);
+	return annotations;
+}
+
+static struct json_object *history_object(const struct aap *aap, const struct revision *rev,
+					  int64_t number)
+{
+	struct json_object *obj = js_new(), *meta = js_new(), *labels = js_new();
+	struct json_object *data = js_new(), *annotations = history_number_annotation(number);
+	CLEANUP(mem_freep) char *name = history_name(aap, rev->id);
+
+	js_put_str(labels, HISTORY_UID_LABEL, aap->spec.uid);
+	js_put_str(labels, HISTORY_REVISION_LABEL, rev->id);
+	js_put_str(annotations, HISTORY_PROFILE_ANNOTATION, aap->spec.object);
+	js_put_str(meta, "name", name);
+	js_put(meta, "labels", labels);
+	js_put(meta, "annotations", annotations);
+	js_put(meta, "ownerReferences", history_owner(aap));
+	js_put_str(data, "policy", rev->text);
+	js_put_str(data, "mode", profile_mode_name(rev->mode));
+	js_put_str(obj, "apiVersion", "apps/v1");
+	js_put_str(obj, "kind", "ControllerRevision");
+	js_put(obj, "metadata", meta);
+	js_put(obj, "data", data);
+	js_put_i64(obj, "revision", number);
+	return obj;
+}
+
+static void history_on_recorded(void *data, const struct kube_result *res)
+{
+	struct history_op *op = data;
+	struct history *h = op->history;
+	/* Its name says what is in it, so one that is there already is the one we wanted. */
+	bool ok = res->outcome == KUBE_OK || res->outcome == KUBE_ALREADY_EXISTS;
+
+	if (!ok)
+		log_warn("a revision could not be recorded", log_s("profile", op->object),
+			 log_s("revision", op->revision), log_s("why", res->why));
+	h->spec.recorded(h->spec.data, op->object, op->revision, ok);
+	history_op_free(op);
+}
+
+void history_record(struct history *h, const struct aap *aap, const struct revision *rev)
+{
+	struct history_op *op = history_op_new(h, aap->spec.object, rev->id);
+	CLEANUP(js_putp) struct json_object *obj = NULL;
+	int64_t number = history_newest(h, aap) + 1;
+
+	if (!history_find(h, aap, rev->id)) {
+		obj = history_object(aap, rev, number);
+		op->req = kube_create(h->client, h->path, obj, history_on_recorded, op);
+	} else {
+		CLEANUP(mem_freep) char *name = history_name(aap, rev->id);
+		CLEANUP(mem_freep) char *path = mem_printf("%s/%s", h->path, name);
+		struct json_object *meta = js_new();
+
+		obj = js_new();
+		js_put(meta, "annotations", history_number_annotation(number));
+		js_put(obj, "metadata", meta);
+		js_put_i64(obj, "revision", number);
+		op->req = kube_merge_patch(h->client, path, obj, history_on_recorded, op);
+	}
+}
+
+/* Reading. */
+
+static void history_on_fetched(void *data, const struct kube_result *res)
+{
+	struct history_op *op = data;
+	struct history *h = op->history;
+	const char *text = res->outcome == KUBE_OK ? js_str(res->obj, "data.policy") : NULL;
+	enum profile_mode mode = PROFILE_ENFORCE;
+
+	if (!text || !profile_mode_parse(js_str(res->obj, "data.mode"), &mode)) {
+		log_warn("a revision could not be read back", log_s("profile", op->object),
+			 log_s("revision", op->revision), log_s("why", res->why));
+		text = NULL;
+	}
+	h->spec.fetched(h->spec.data, op->object, op->revision, text, text ? strlen(text) : 0, mode);
+	history_op_free(op);
+}
+
+void history_fetch(struct history *h, const struct aap *aap, const char *revision)
+{
+	CLEANUP(mem_freep) char *name = history_name(aap, revision);
+	CLEANUP(mem_freep) char *path = mem_printf("%s/%s", h->path, name);
+	struct history_op *op = history_op_new(h, aap->spec.object, revision);
+
+	op->req = kube_get(h->client, path, history_on_fetched, op);
+}
+
+/* Pruning. */
+
+static bool history_is_needed(const struct aap *aap, const char *revision)
+{
+	void *value;
+	size_t it = 0;
+
+	if ((aap->wanted && strcmp(aap->wanted->id, revision) == 0) ||
+	    (aap->served && strcmp(aap->served->id, revision) == 0))
+		return true;
+	while (map_next(&aap->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+		const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
+
+		if (report && strcmp(report->revision, revision) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void history_on_pruned(void *data, const struct kube_result *res)
+{
+	struct history_op *op = data;
+
+	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND)
+		log_warn("an old revision could not be deleted", log_s("profile", op->object),
+			 log_s("revision", op->revision), log_s("why", res->why));
+	history_op_free(op);
+}
+
+static void history_delete(struct history *h, const struct aap *aap, struct json_object *obj)
+{
+	const char *revision = history_note(obj, "metadata.labels", HISTORY_REVISION_LABEL);
+	CLEANUP(mem_freep)
+	char *path = mem_printf("%s/%s", h->path, js_str_or_empty(obj, "metadata.name"));
+	struct history_op *op;
+
+	if (!str_is_hex(revision, PROFILE_REVISION_SIZE - 1))
+		return;
+	op = history_op_new(h, aap->spec.object, revision);
+	op->req = kube_delete(h->client, path, js_str(obj, "metadata.uid"), history_on_pruned, op);
+}
+
+static int history_compare(const void *a, const void *b)
+{
+	int64_t x = history_number(*(struct json_object *const *)a);
+	int64_t y = history_number(*(struct json_object *const *)b);
+
+	return (x > y) - (x < y);
+}
+
+/* The limit counts old revisions, as a Deployment's does: what is served or asked for is not one. */
+void history_prune(struct history *h, const struct aap *aap)
+{
+	size_t count = kube_informer_count(h->informer), it = 0, n = 0, i;
+	CLEANUP(mem_freep)
+	struct json_object **old = mem_alloc(count, sizeof(struct json_object *));
+	struct json_object *obj;
+
+	while (kube_informer_next(h->informer, &it, NULL, &obj))
+		if (history_is_of(obj, aap) &&
+		    !history_is_needed(
+			aap, history_note(obj, "metadata.labels", HISTORY_REVISION_LABEL)))
+			old[n++] = obj;
+	qsort(old, n, sizeof(struct json_object *), history_compare);
+	for (i = 0; i + (size_t)aap->spec.history_limit < n; i++)
+		history_delete(h, aap, old[i]);
+}
+
+void history_close(struct history *h)
+{
+	if (!h)
+		return;
+	LIST_FOREACH(item, &h->writes)
+	{
+		struct history_op *op = (struct history_op *)(void *)((char *)item -
+								      offsetof(struct history_op, link));
+
+		kube_request_cancel(op->req);
+		history_op_free(op);
+	}
+	kube_informer_close(h->informer);
+	free(h->path);
+	free(h);
+}
