@@ -269,6 +269,20 @@ static char *event_name(const char *object_name)
 	return mem_printf("%.*s.%016" PRIx64, (int)n, object_name, kube_random());
 }
 
+/* More of the same while a request is under way: the next one tells the last message. */
+static void recorder_add_to(struct kube_recorder *rec, const struct event_decision *decision,
+			    const char *message)
+{
+	decision->written->dirty = true;
+	LIST_FOREACH(it, &rec->ops)
+	{
+		struct event_op *op = container_of(it, struct event_op, link);
+
+		if (str_equal(op->key, decision->key))
+			js_put_str(op->obj, "message", message);
+	}
+}
+
 static void recorder_take(struct kube_recorder *rec, const struct kube_object_ref *ref,
 			  enum kube_event_type type, const char *reason, const char *message)
 {
@@ -283,17 +297,19 @@ static void recorder_take(struct kube_recorder *rec, const struct kube_object_re
 
 	if (decision.verdict == EVENT_DROP)
 		return;
+	if (decision.combined) {
+		combined = mem_printf("(combined from similar events): %s", message);
+		message = combined;
+	}
 	if (decision.written->busy) {
-		decision.written->dirty = true;
+		recorder_add_to(rec, &decision, message);
 		return;
 	}
-	if (decision.combined)
-		combined = mem_printf("(combined from similar events): %s", message);
 	op = MEM_NEW(struct event_op);
 	op->rec = rec;
 	op->key = mem_strdup(decision.key);
 	op->collection = mem_printf("/api/v1/namespaces/%s/events", event_namespace(ref));
-	op->obj = event_object(rec, ref, type, reason, combined ? combined : message);
+	op->obj = event_object(rec, ref, type, reason, message);
 	list_append(&rec->ops, &op->link);
 	rec->n_ops++;
 	if (decision.verdict == EVENT_CREATE)
