@@ -3,10 +3,17 @@
 /*
  * An HTTP/1.1 server on a libuv loop, with TLS or, for the pod's own loopback, without.
  *
- * The only file that knows the HTTP library is http_server.c. What the server brings: ceilings on
- * connections, headers and bodies (431, 413), deadlines for a peer that is slow to send, answers that may
- * come later (long-polls) with notice when the peer has gone, certificates exchanged while it runs, and
- * a drain on shutdown.
+ * Only the files that include http_server_priv.h know the HTTP library. What the server brings:
+ * ceilings on connections, headers and bodies (431, 413), deadlines for a peer that is slow to send
+ * or to take its answer, answers that may come later (long-polls) with notice when the peer has
+ * gone, certificates exchanged while it runs, and a drain on shutdown.
+ *
+ * When all places are taken, a new peer takes that of the connection which has been longest without
+ * a whole request, else of the one that has been idle longest, else of the one that has been
+ * longest in sending its body. A request that is held or answered never gives way.
+ *
+ * No proxy may stand in front that forwards for others: a request whose length can be read in two
+ * ways is refused, but the parser is lenient in other respects.
  */
 
 #include "base/err.h"
@@ -21,18 +28,21 @@ struct http_exchange;
 
 struct http_server_spec {
 	const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0: any free one */
-	const char *cert_pem, *key_pem; /* both NULL: plain HTTP, which is meant for loopback alone */
-	size_t max_body;
+	const char *cert_pem,
+	    *key_pem; /* both NULL: plain HTTP, which is meant for loopback alone */
+	size_t
+	    max_body; /* longer: 413, which is sent once the body has been read past if it can be */
 	unsigned int max_connections;
-	unsigned int max_connections_per_ip; /* 0: no such limit */
-	uint64_t header_timeout_ms; /* from the connection, or the first byte, to the end of the headers */
-	uint64_t body_timeout_ms;
-	uint64_t idle_timeout_ms; /* between two requests */
-	/* A whole request has come. The handler answers at once or later with http_reply(); until then
-	 * the exchange is held. */
+	unsigned int max_connections_per_ip; /* 0: no such limit; beyond it: closed at once */
+	uint64_t header_timeout_ms; /* from the connection, or the first byte, to the end of the
+				       headers */
+	uint64_t body_timeout_ms; /* of the whole body, and for the peer to take the whole answer */
+	uint64_t idle_timeout_ms; /* between two requests; Go's clients keep idle ones for 90 s */
+	/* A whole request has come. The handler answers at once or later with http_reply(); until
+	 * then the exchange is held. */
 	void (*on_request)(struct http_exchange *ex, void *data);
-	/* The peer of an exchange that was not answered has gone: the exchange is gone after this. May
-	 * be NULL where every request is answered at once. */
+	/* The peer of an exchange that was not answered has gone: the exchange is gone after this.
+	 * May be NULL where every request is answered at once. */
 	void (*on_gone)(struct http_exchange *ex, void *data);
 	void *data;
 };
@@ -48,15 +58,15 @@ uint16_t http_server_port(const struct http_server *server);
 int http_server_set_certificate(struct http_server *server, const char *cert_pem,
 				const char *key_pem, struct err *err);
 
-/* Take no new connection, answer what is held with 503 and "Connection: close" (on_gone is not called
- * for these), wait until all is written, at most `timeout_ms`, and free the server. `closed` comes once,
- * from the loop. */
-void http_server_close(struct http_server *server, uint64_t timeout_ms,
-		       void (*closed)(void *data), void *data);
+/* Take no new connection, answer what is held with 503 and "Connection: close" (on_gone is not
+ * called for these), wait until all is written, at most `timeout_ms`, and free the server. `closed`
+ * comes once, from the loop. */
+void http_server_close(struct http_server *server, uint64_t timeout_ms, void (*closed)(void *data),
+		       void *data);
 
 /* Of the request; valid until it is answered. */
 const char *http_exchange_method(const struct http_exchange *ex);
-const char *http_exchange_path(const struct http_exchange *ex); /* without the query */
+const char *http_exchange_path(const struct http_exchange *ex);             /* without the query */
 const char *http_exchange_query(struct http_exchange *ex, const char *key); /* decoded; or NULL */
 const char *http_exchange_header(struct http_exchange *ex, const char *name); /* or NULL */
 const char *http_exchange_body(const struct http_exchange *ex, size_t *ret_n);
