@@ -78,14 +78,14 @@ class Lab:
             plan = nodes.plan(state, nodes_wanted, bare, kernels or nodes.KERNELS, options or {})
             gobuild.binaries("controlplane")
             gobuild.kubectl()
-            built = nodes.build(state, plan, hauberk)
+            built, agent_image = nodes.build(state, plan, hauberk)
             controlplane.prepare(state)
             if hauberk:
                 controller.check_built(plan)
             d = daemon.Daemon(state.dir, spawn=True)
             try:
                 controlplane.start(state, d)
-                nodes.start_all(state, d, plan, built, None, lambda: hauberk and controller.install(self, d, controller_args))
+                nodes.start_all(state, d, plan, built, agent_image, lambda: hauberk and controller.install(self, d, controller_args))
                 if tie:
                     self._tied = d
                 else:

@@ -104,3 +104,11 @@ def append(out, name, base_archive, layer_tar, config, whole):
     merged["config"] = {**base_config.get("config", {}), **config}
     merged["rootfs"] = {"type": "layers", "diff_ids": [*base_config["rootfs"]["diff_ids"], sha256(layer_tar)]}
     return _write(out, name, merged, [*layers, {"mediaType": LAYER, "digest": sha256(layer_tar), "size": len(layer_tar)}], blobs)
+
+
+def rename(archive, out, name):
+    """The same image under another name."""
+    config, layers = read(archive)
+    with tarfile.open(archive) as t:
+        blobs = [t.extractfile("blobs/sha256/" + d["digest"][7:]).read() for d in layers]
+    return _write(out, name, config, layers, blobs)

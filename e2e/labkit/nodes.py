@@ -3,7 +3,8 @@ import threading
 import time
 
 from . import guest as guest_module
-from . import realnode
+from . import agentimage, realnode
+from .controller import bin_dir
 from .guest import Guest
 from .kubeapi import Api
 from .ui import LabError, say
@@ -41,11 +42,15 @@ def plan(state, wanted, bare, kernels, options):
 
 
 def build(state, plan, hauberk):
-    """Makes or finds what the new nodes start from."""
-    return {name: realnode.build(spec, []) for name, spec in plan.items() if name not in state.nodes}
+    """Makes or finds what the new nodes start from: ({name: boot files and so on}, the agent's image or None)."""
+    real = [name for name, spec in plan.items() if spec["kind"] == "node"]
+    # The agent's runtime is on every disk, so that a cluster alone and one with Hauberk share their saved machines.
+    below = [agentimage.runtime()] if real else []
+    built = {name: realnode.build(plan[name], below) for name in real if name not in state.nodes}
+    return built, agentimage.assemble(bin_dir()) if hauberk and real else None
 
 
-def start_all(state, daemon, plan, built, image_tar, meanwhile):
+def start_all(state, daemon, plan, built, image, meanwhile):
     """Starts what does not run, calls meanwhile(), and returns when all are Ready."""
     began = time.monotonic()
     running = {n for n, c in daemon.status().items() if c["pid"]}
@@ -58,7 +63,7 @@ def start_all(state, daemon, plan, built, image_tar, meanwhile):
             if name in state.nodes:
                 realnode.start_again(state, daemon, name, plan[name])
             else:
-                realnode.first_start(state, daemon, name, plan[name], built[name], image_tar)
+                realnode.first_start(state, daemon, name, plan[name], built[name], image and image[0])
             realnode.wait_ready(state, daemon, name, since)
             say(f"{name} (kernel {plan[name]['kernel']}) is Ready after {time.monotonic() - began:.1f} s")
         except BaseException as e:  # noqa: BLE001 - carried to the caller's thread
