@@ -1,0 +1,91 @@
+#pragma once
+
+/*
+ * Compiled policy on disk, named by its SHA-256, and an index of what was compiled to what, so that
+ * a controller that starts again compiles nothing twice.
+ *
+ *     <dir>/artefacts/ab/ab12…    the bytes
+ *     <dir>/builds/cd/cd34…       one record of the index
+ *
+ * All of it is a cache and nobody's only copy: each file is checked against its hash whenever it is
+ * read, what does not fit is removed and reported, and no write is flushed to the disk. Everything
+ * together stays under a ceiling: what has not been used for longest goes first, what is retained
+ * never. Files that are not ours are left alone and not followed, links among them.
+ *
+ * The calls block for the time that the disk takes: one file of at most 4 MiB that was mostly
+ * written just before, below a millisecond for policies of common size and some milliseconds for
+ * the largest. The hot ones are kept in memory, so that thousands of agents that fetch one at once
+ * cause one read.
+ */
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/js.h"
+#include "base/sha.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	ARTEFACT_MAX = 4 << 20,        /* bytes of one artefact */
+	ARTEFACT_RECORD_MAX = 1 << 20, /* bytes of one record of the index */
+};
+
+struct artefact_store;
+
+struct artefact_options {
+	const char *dir;   /* made where it is not there */
+	int64_t max_bytes; /* of all files; 0: 256 MiB */
+	size_t max_memory; /* of what is kept in memory; 0: 4 MiB */
+};
+
+/* Read what is there: names and sizes, not contents. Left-overs of interrupted writes go. */
+int artefact_open(const struct artefact_options *options, struct artefact_store **ret,
+		  struct err *err);
+
+void artefact_close(struct artefact_store *store);
+
+/* Keep bytes, whole or not at all; *ret_sha256 is their name from now on. -ENOSPC where the disk is
+ * full, or the ceiling is reached by what is retained; nothing that was there is lost then. -EINVAL
+ * for none or more than ARTEFACT_MAX bytes; -EIO and the like. */
+int artefact_put(struct artefact_store *store, const void *bytes, size_t n,
+		 char ret_sha256[SHA256_HEX], struct err *err);
+
+/* The bytes of an artefact, shared and never changed. */
+struct artefact_bytes {
+	char *data;
+	size_t n;
+	unsigned int refs;
+};
+
+/* A reference to the bytes, which artefact_bytes_unref() gives back, after artefact_close() too.
+ * -ENOENT where there is no such artefact. -EILSEQ where the file's bytes are not those it is named
+ * for: it is removed, and the caller compiles again. */
+int artefact_share(struct artefact_store *store, const char *sha256, struct artefact_bytes **ret,
+		   struct err *err);
+
+/* Takes a struct artefact_bytes *, or NULL; fit for http_reply.free_body. */
+void artefact_bytes_unref(void *bytes);
+
+/* The same, appended to a buffer of the caller's. */
+int artefact_get(struct artefact_store *store, const char *sha256, struct buf *ret,
+		 struct err *err);
+
+/* True where it is there and its bytes are right; they were read then, and are likely in memory. */
+bool artefact_is_whole(struct artefact_store *store, const char *sha256);
+
+/* It is referenced: it stays until it was released as often. Counted; may come before the put. */
+void artefact_retain(struct artefact_store *store, const char *sha256);
+void artefact_release(struct artefact_store *store, const char *sha256);
+
+/* The index: a JSON object under a key of 64 hexadecimal digits that stands for all that a
+ * compilation depends on. A record that is damaged counts as absent and is removed. The result is
+ * the caller's; NULL: none. Whether an artefact that it names is still there is for the caller to
+ * see. */
+int artefact_index_put(struct artefact_store *store, const char *key, struct json_object *record,
+		       struct err *err);
+struct json_object *artefact_index_get(struct artefact_store *store, const char *key);
+
+/* Bytes of all files. */
+int64_t artefact_disk_bytes(const struct artefact_store *store);

@@ -1,0 +1,61 @@
+#pragma once
+
+/*
+ * AppArmorNode objects: what is known of each node, written when a fact about it changes and never
+ * by an ordinary rollout.
+ *
+ * Owns an informer on them. Facts that are set are compared with what the API server holds; only
+ * what differs is written, one write at a time a node and a few at once in all, the newest facts
+ * winning over those that wait. What somebody else wrote in between is read and the difference
+ * made again.
+ */
+
+#include "controller/node_status.h"
+#include "kube/client.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define NODE_OBJECTS_PATH "/apis/hauberk.dev/v1alpha1/apparmornodes"
+
+struct node_objects;
+
+/* All callbacks come from the loop, never from inside a call here. Each may be NULL. */
+struct node_objects_options {
+	struct kube_client *client;
+	size_t max_writes; /* at once; 0: 8 */
+	/* The objects of before are known. */
+	void (*on_synced)(void *data);
+	/* An object appeared or its pending removals changed by another hand than ours, at the
+	 * start each one once. */
+	void (*on_seen)(void *data, const char *node_name);
+	/* The API server holds the facts that were last set, pending removals included; or they
+	 * could not be written after several tries (ok false): set them again later. Once for each
+	 * node_objects_set(), unless another one for the same node comes before it. */
+	void (*on_written)(void *data, const char *node_name, bool ok);
+	void *data;
+};
+
+struct node_objects *node_objects_start(const struct node_objects_options *options);
+
+bool node_objects_has_synced(const struct node_objects *no);
+
+/* True where the node has an object. */
+bool node_objects_has(const struct node_objects *no, const char *node_name);
+
+/* Bring the object up to date; it is made, owned by the Node, where there is none. Everything is
+ * copied. Waits until the objects of before are known. */
+void node_objects_set(struct node_objects *no, const char *node_name, const char *node_uid,
+		      const struct node_facts *facts);
+
+/* The Node is gone: forget what was to be written. The API server's garbage collector deletes the
+ * object; on_written does not come any more. */
+void node_objects_forget(struct node_objects *no, const char *node_name);
+
+/* The pending removals that the API server holds for a node: how many, and where `ret` is not NULL
+ * as an array that the caller frees with node_removals_free(). */
+size_t node_objects_pending(const struct node_objects *no, const char *node_name,
+			    struct node_removal **ret);
+
+/* Drop what is under way. No callback comes any more; the loop releases the memory. */
+void node_objects_close(struct node_objects *no);
