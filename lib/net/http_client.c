@@ -3,6 +3,7 @@
 #include "base/container_of.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/tls.h"
 
 #include <stdlib.h>
 
@@ -207,6 +208,10 @@ int http_client_set_tls(struct http_client *client, const struct http_tls *tls, 
 		return err_set(err, -EINVAL, "no CA certificate is given");
 	if (!tls->cert_pem != !tls->key_pem)
 		return err_set(err, -EINVAL, "a client certificate and its key go together");
+	if (tls_check(tls->ca_pem, NULL, err) < 0)
+		return err_wrap(err, "CA");
+	if (tls->cert_pem && tls_check(tls->cert_pem, tls->key_pem, err) < 0)
+		return err_wrap(err, "client certificate");
 	if (str_equal(client->ca_pem, tls->ca_pem) && str_equal(client->cert_pem, tls->cert_pem) &&
 	    str_equal(client->key_pem, tls->key_pem))
 		return 0;

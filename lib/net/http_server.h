@@ -28,16 +28,21 @@ struct http_exchange;
 
 struct http_server_spec {
 	const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0: any free one */
-	const char *cert_pem,
-	    *key_pem; /* both NULL: plain HTTP, which is meant for loopback alone */
-	size_t
-	    max_body; /* longer: 413, which is sent once the body has been read past if it can be */
+	/* Both NULL: plain HTTP, which is meant for loopback alone. */
+	const char *cert_pem, *key_pem;
+	/* Longer: 413, once the rest of the body has been read past, if that is no more than 1 MiB.
+	 */
+	size_t max_body;
 	unsigned int max_connections;
-	unsigned int max_connections_per_ip; /* 0: no such limit; beyond it: closed at once */
-	uint64_t header_timeout_ms; /* from the connection, or the first byte, to the end of the
-				       headers */
-	uint64_t body_timeout_ms; /* of the whole body, and for the peer to take the whole answer */
-	uint64_t idle_timeout_ms; /* between two requests; Go's clients keep idle ones for 90 s */
+	/* 0: no such limit. One more is closed at once. */
+	unsigned int max_connections_per_ip;
+	/* From the connection, or the request line of a later request, to the end of the headers.
+	 */
+	uint64_t header_timeout_ms;
+	/* For the whole body to come, and for the peer to take the whole answer. */
+	uint64_t body_timeout_ms;
+	/* Between two requests. Go's clients keep idle connections for 90 s. */
+	uint64_t idle_timeout_ms;
 	/* A whole request has come. The handler answers at once or later with http_reply(); until
 	 * then the exchange is held. */
 	void (*on_request)(struct http_exchange *ex, void *data);

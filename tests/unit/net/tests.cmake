@@ -1,0 +1,1 @@
+hauberk_unit_test(net/tls hauberk_net)
