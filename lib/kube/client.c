@@ -346,7 +346,7 @@ static void client_on_http_closed(void *data)
 void kube_client_close(struct kube_client *client, void (*closed)(void *data), void *data)
 {
 	LIST_FOREACH(it, &client->requests)
-	kube_request_cancel(container_of(it, struct kube_request, link));
+		kube_request_cancel(container_of(it, struct kube_request, link));
 	client->closed = closed;
 	client->data = data;
 	http_client_close(client->http, client_on_http_closed, client);

@@ -114,8 +114,7 @@ static void recorder_on_timer_closed(uv_handle_t *handle)
 
 static void recorder_end(struct kube_recorder *rec)
 {
-	LIST_FOREACH(it, &rec->ops)
-	{
+	LIST_FOREACH(it, &rec->ops) {
 		struct event_op *op = container_of(it, struct event_op, link);
 
 		kube_request_cancel(op->request);
@@ -274,8 +273,7 @@ static void recorder_add_to(struct kube_recorder *rec, const struct event_decisi
 			    const char *message)
 {
 	decision->written->dirty = true;
-	LIST_FOREACH(it, &rec->ops)
-	{
+	LIST_FOREACH(it, &rec->ops) {
 		struct event_op *op = container_of(it, struct event_op, link);
 
 		if (str_equal(op->key, decision->key))

@@ -79,7 +79,7 @@ static void event_cache_clear(struct event_cache *cache,
 			      void (*free_entry)(struct event_entry *entry))
 {
 	LIST_FOREACH(it, &cache->order)
-	free_entry(container_of(it, struct event_entry, link));
+		free_entry(container_of(it, struct event_entry, link));
 	map_clear(&cache->map, NULL);
 }
 

@@ -20,8 +20,7 @@ static bool patch_is_object(struct json_object *value)
 static void patch_diff_present(struct json_object *patch, struct json_object *from,
 			       struct json_object *to)
 {
-	json_object_object_foreach(to, key, value)
-	{
+	json_object_object_foreach(to, key, value) {
 		struct json_object *old = js_get(from, key);
 
 		if (!value || json_object_equal(old, value))
@@ -41,8 +40,7 @@ static void patch_diff_present(struct json_object *patch, struct json_object *fr
 static void patch_diff_absent(struct json_object *patch, struct json_object *from,
 			      struct json_object *to)
 {
-	json_object_object_foreach(from, key, value)
-	{
+	json_object_object_foreach(from, key, value) {
 		if (value && !js_get(to, key))
 			js_put(patch, key, NULL);
 	}
@@ -77,8 +75,7 @@ struct json_object *merge_patch_apply(struct json_object *target, struct json_ob
 	if (!patch_is_object(patch))
 		return patch_copy(patch);
 	result = patch_is_object(target) ? patch_copy(target) : js_new();
-	json_object_object_foreach(patch, key, value)
-	{
+	json_object_object_foreach(patch, key, value) {
 		if (value)
 			js_put(result, key, merge_patch_apply(js_get(result, key), value));
 		else
