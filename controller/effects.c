@@ -365,11 +365,80 @@ static void effects_on_build_ready(void *data)
 
 /* Nodes and pods. */
 
+/* What the node's agent reports beyond what it was told. The exceptions borrow from the node. */
+static size_t effects_exceptions(const struct node *node, struct node_exception *ret)
+{
+	size_t n = 0, i;
+
+	if (node->features_reason)
+		ret[n++] = (struct node_exception){.reason = node->features_reason,
+						   .message = node->features_problem};
+	for (i = 0; i < node->report.n && n < NODE_EXCEPTIONS_MAX; i++)
+		if (node->report.items[i].state == SYNC_STATE_ORPHAN)
+			ret[n++] = (struct node_exception){
+			    .reason = "Orphan",
+			    .profile = node->report.items[i].name,
+			    .message = "loaded by Hauberk, and no AppArmorProfile speaks of it any "
+				       "more: kept until a person decides"};
+	return n;
+}
+
+static void effects_free_removals(struct node_removal *removals, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		free(removals[i].revisions);
+	free(removals);
+}
+
+/* Borrowed from the node, but for the lists of revisions. */
+static struct node_removal *effects_removals(const struct node *node)
+{
+	struct node_removal *ret = mem_alloc(node->n_removals, sizeof(*ret));
+	size_t i;
+
+	for (i = 0; i < node->n_removals; i++) {
+		ret[i].profile = node->removals[i].profile;
+		ret[i].uid = node->removals[i].uid;
+		if (!*node->removals[i].revision)
+			continue;
+		ret[i].revisions = mem_alloc(1, sizeof(char *));
+		ret[i].revisions[0] = node->removals[i].revision;
+		ret[i].n_revisions = 1;
+	}
+	return ret;
+}
+
 static void effects_write_node(void *data, const struct node *node)
 {
 	struct effects *ef = data;
+	struct node_exception exceptions[NODE_EXCEPTIONS_MAX];
+	struct node_removal *removals = effects_removals(node);
+	struct node_facts facts = {
+	    .kernel_release = node->kernel_release,
+	    .agent_version = node->agent_version,
+	    .boot_id = node->boot_id,
+	    .features = node->reported ? node->features : NULL,
+	    .has_exceptions = node->reported,
+	    .exceptions = exceptions,
+	    .n_exceptions = effects_exceptions(node, exceptions),
+	    .removals = removals,
+	    .n_removals = node->n_removals,
+	};
 
-	node_objects_write(ef->node_objects, node);
+	if (node->reported) {
+		facts.apparmor.truth = node->report.apparmor_enabled ? NODE_TRUE : NODE_FALSE;
+		facts.apparmor.message =
+		    node->report.apparmor_enabled ? NULL : node->report.apparmor_reason;
+	}
+	if (node->disconnected)
+		facts.agent = (struct node_aspect){.truth = NODE_FALSE,
+						   .since_ms = node->heard_ms};
+	else if (node->reported)
+		facts.agent.truth = NODE_TRUE;
+	node_objects_set(ef->node_objects, node->name, node->uid, &facts);
+	effects_free_removals(removals, node->n_removals);
 }
 
 static void effects_set_changed(void *data, struct node *node)

@@ -301,7 +301,12 @@ static void poll_sync(struct poll *p)
 static void poll_artefact(struct poll *p, const char *sha256)
 {
 	struct sync_server *server = p->server;
-	struct buf bytes = BUF_INIT(SYNC_ARTEFACT_MAX);
+	struct http_reply reply = {
+	    .status = 200,
+	    .content_type = "application/octet-stream",
+	    .free_body = artefact_bytes_unref,
+	};
+	struct artefact_bytes *bytes;
 	struct err err;
 	int r;
 
@@ -309,22 +314,19 @@ static void poll_artefact(struct poll *p, const char *sha256)
 		poll_refuse(p, 404, "an artefact's name is 64 hexadecimal digits");
 		return;
 	}
-	r = artefact_get(server->spec.artefacts, sha256, &bytes, &err);
+	r = artefact_share(server->spec.artefacts, sha256, &bytes, &err);
 	if (r < 0) {
 		log_warn("an artefact could not be served", log_s("artefact", sha256),
 			 log_s("node", p->node), log_s("why", err.msg));
 		server->spec.on_lost(server->spec.data, sha256);
-		poll_refuse(p, r == -ENOENT ? 404 : 503, err.msg);
-	} else {
-		struct http_reply reply = {.status = 200,
-					   .content_type = "application/octet-stream",
-					   .body = bytes.data,
-					   .n_body = bytes.len};
-
-		http_reply(p->ex, &reply);
-		poll_free(p);
+		poll_refuse(p, 503, err.msg);
+		return;
 	}
-	buf_clear(&bytes);
+	reply.body = bytes->data;
+	reply.n_body = bytes->n;
+	reply.owner = bytes;
+	http_reply(p->ex, &reply);
+	poll_free(p);
 }
 
 static void poll_route(struct poll *p)

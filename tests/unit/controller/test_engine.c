@@ -1,0 +1,808 @@
+#include "controller/engine.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "kube/patch.h"
+#include "policy/features.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/*
+ * The engine in a world made of values: what it wants done is written down as a line in a trace, and the
+ * test answers when it likes. Time is a number.
+ */
+
+struct world {
+	struct engine *engine;
+	int64_t now;
+	struct buf trace;
+	int64_t version; /* of objects, as the API server counts */
+	struct map objects; /* profile name -> struct json_object, as the API server holds it */
+	bool auto_compile;
+};
+
+static struct world w;
+
+static void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void trace(const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	buf_addf(&w.trace, "%s\n", line);
+}
+
+/* What was traced since the last look. */
+static void assert_trace(const char *expected)
+{
+	assert_string_equal(buf_text(&w.trace), expected);
+	buf_clear(&w.trace);
+}
+
+static const char *short_features(const char *hash)
+{
+	return strcmp(hash, features_builtin("6.1")->hash) == 0	   ? "6.1"
+	       : strcmp(hash, features_builtin("6.12")->hash) == 0 ? "6.12"
+								   : "other";
+}
+
+static void op_compile(void *data, const struct aap *aap, const struct revision *rev,
+		       const char *features, const char *text)
+{
+	(void)data;
+	(void)rev;
+	assert_non_null(text);
+	trace("compile %s for %s", aap->spec.object, short_features(features));
+}
+
+static void op_finalizer(void *data, const struct aap *aap, bool present)
+{
+	(void)data;
+	trace("finalizer %s %s", aap->spec.object, present ? "on" : "off");
+}
+
+static void op_record(void *data, const struct aap *aap, const struct revision *rev)
+{
+	(void)data;
+	(void)rev;
+	trace("record %s", aap->spec.object);
+}
+
+static void op_fetch(void *data, const struct aap *aap, const char *revision)
+{
+	(void)data;
+	trace("fetch %s %s", aap->spec.object, revision);
+}
+
+static void op_completed(void *data, const struct aap *aap)
+{
+	(void)data;
+	trace("completed %s", aap->spec.object);
+}
+
+static struct json_object *condition(struct json_object *status, const char *type)
+{
+	struct json_object *all = js_array(status, "conditions");
+	size_t i;
+
+	for (i = 0; i < js_len(all); i++)
+		if (str_equal(js_str(js_item(all, i), "type"), type))
+			return js_item(all, i);
+	return NULL;
+}
+
+/* The API server: it merges, and counts. */
+static void op_write_status(void *data, const struct aap *aap, struct json_object *patch)
+{
+	struct json_object *old = map_get(&w.objects, aap->spec.object);
+	struct json_object *body = js_new(), *obj, *meta, *status;
+	char version[24];
+
+	(void)data;
+	js_put(body, "status", patch);
+	obj = merge_patch_apply(old, body);
+	json_object_put(body);
+	meta = js_object(obj, "metadata");
+	snprintf(version, sizeof(version), "%lld", (long long)++w.version);
+	js_put_str(meta, "resourceVersion", version);
+	json_object_put(map_put(&w.objects, aap->spec.object, obj));
+	status = js_object(obj, "status");
+	trace("status %s: Ready=%s/%s Accepted=%s Stalled=%s %s", aap->spec.object,
+	      js_str(condition(status, "Ready"), "status"),
+	      js_str(condition(status, "Ready"), "reason"),
+	      js_str(condition(status, "Accepted"), "reason"),
+	      js_str(condition(status, "Stalled"), "status"), js_str(status, "nodesReady"));
+}
+
+static void op_ask_terminating(void *data, const struct aap *aap)
+{
+	(void)data;
+	trace("terminating? %s", aap->spec.object);
+}
+
+static void op_ask_ready(void *data, const struct node *node)
+{
+	(void)data;
+	trace("ready? %s", node->name);
+}
+
+static void op_write_node(void *data, const struct node *node)
+{
+	(void)data;
+	trace("node %s removals=%zu", node->name, node->n_removals);
+}
+
+static void op_set_changed(void *data, struct node *node)
+{
+	(void)data;
+	trace("set %s", node->name);
+}
+
+static const char *op_pod_name(void *data, const struct node *node, const char *uid)
+{
+	(void)data;
+	(void)node;
+	(void)uid;
+	return "default/web-0";
+}
+
+static void op_event(void *data, const struct aap *aap, bool warning, const char *reason,
+		     const char *message)
+{
+	(void)data;
+	(void)message;
+	trace("event %s %s%s", aap->spec.object, warning ? "warning " : "", reason);
+}
+
+static const struct engine_ops ops = {
+    .compile = op_compile,
+    .put_finalizer = op_finalizer,
+    .record = op_record,
+    .fetch = op_fetch,
+    .completed = op_completed,
+    .write_status = op_write_status,
+    .ask_terminating = op_ask_terminating,
+    .ask_ready = op_ask_ready,
+    .write_node = op_write_node,
+    .set_changed = op_set_changed,
+    .pod_name = op_pod_name,
+    .event = op_event,
+};
+
+static int setup(void **state)
+{
+	const char *builtin[] = {features_builtin("6.1")->text, features_builtin("6.12")->text, NULL};
+	struct engine_options options = {
+	    .ops = &ops, .compiler_id = "test", .builtin_features = builtin};
+
+	(void)state;
+	w = (struct world){.now = 1000000000000, .trace = BUF_INIT(1 << 20)};
+	w.engine = engine_new(&options, w.now);
+	return 0;
+}
+
+static void put_object(void *value)
+{
+	json_object_put(value);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	engine_free(w.engine);
+	map_clear(&w.objects, put_object);
+	buf_clear(&w.trace);
+	return 0;
+}
+
+static int64_t run(void)
+{
+	return engine_run(w.engine, w.now);
+}
+
+static struct json_object *parse(const char *text)
+{
+	struct json_object *obj;
+	struct err err;
+
+	if (js_parse(text, strlen(text), &obj, &err) < 0)
+		fail_msg("%s", err.msg);
+	return obj;
+}
+
+static void seen(const char *name)
+{
+	engine_profile_seen(w.engine, map_get(&w.objects, name), w.now);
+}
+
+/* As `kubectl apply` would: metadata of the API server, spec of the user; status stays. */
+static void apply(const char *name, int64_t generation, const char *policy, const char *more)
+{
+	struct json_object *old = map_get(&w.objects, name);
+	CLEANUP(mem_freep)
+	char *text = mem_printf(
+	    "{\"apiVersion\":\"hauberk.dev/v1alpha1\",\"kind\":\"AppArmorProfile\",\"metadata\":{"
+	    "\"name\":\"%s\",\"uid\":\"u-%s\",\"resourceVersion\":\"%lld\",\"generation\":%lld,"
+	    "\"creationTimestamp\":\"2000-01-01T00:00:0%cZ\"%s},\"spec\":{\"policy\":\"%s\"%s},"
+	    "\"status\":{\"observedGeneration\":-1}}",
+	    name, name, (long long)++w.version, (long long)generation, name[0] == 'b' ? '1' : '0',
+	    old && js_at(old, "metadata.finalizers") ? ",\"finalizers\":[\"hauberk.dev/profile\"]" : "",
+	    policy, more);
+	struct json_object *obj = parse(text);
+
+	if (old && js_object(old, "status"))
+		js_put(obj, "status", json_object_get(js_object(old, "status")));
+	json_object_put(map_put(&w.objects, name, obj));
+	seen(name);
+}
+
+static void patch_object(const char *name, const char *patch)
+{
+	struct json_object *p = parse(patch);
+	struct json_object *obj = merge_patch_apply(map_get(&w.objects, name), p);
+
+	json_object_put(p);
+	json_object_put(map_put(&w.objects, name, obj));
+	seen(name);
+}
+
+static void finalizer_written(const char *name, bool on)
+{
+	patch_object(name, on ? "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]}}"
+			      : "{\"metadata\":{\"finalizers\":null}}");
+	engine_finalizer_done(w.engine, name, true);
+}
+
+static void status_written(const char *name)
+{
+	seen(name);
+	engine_status_written(w.engine, name, true, w.now);
+}
+
+static const char *wanted(const char *name)
+{
+	return engine_profile(w.engine, name)->wanted->id;
+}
+
+static void compiled(const char *name, const char *release)
+{
+	static char sha[65];
+	struct sync_hash hash = {.name = (char *)name};
+	struct compiled res = {
+	    .state = BUILD_OK, .artefact = sha, .size = 100, .hashes = &hash, .n_hashes = 1};
+
+	/* Every text has bytes of its own. */
+	sha256_hex(wanted(name), 12, sha);
+	memcpy(hash.sha256, sha, sizeof(hash.sha256));
+	engine_compiled(w.engine, name, wanted(name), features_builtin(release)->hash, &res, w.now);
+}
+
+static void refused(const char *name, const char *release, const char *why)
+{
+	struct compiled res = {.state = BUILD_FAILED, .message = why};
+
+	engine_compiled(w.engine, name, wanted(name), features_builtin(release)->hash, &res, w.now);
+}
+
+static void node_seen(const char *name, const char *labels)
+{
+	CLEANUP(mem_freep)
+	char *text = mem_printf("{\"metadata\":{\"name\":\"%s\",\"uid\":\"u-%s\",\"labels\":{%s}}}",
+				name, name, labels);
+	struct json_object *obj = parse(text);
+
+	engine_node_seen(w.engine, obj, w.now);
+	json_object_put(obj);
+}
+
+/* An agent on a kernel of that release syncs, with what it holds of one profile, or nothing. */
+static void heard(const char *node, const char *release, const char *profile, const char *revision,
+		  enum sync_state state, enum sync_reason reason)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+	CLEANUP(mem_freep) char *uid = mem_printf("u-%s", node);
+
+	req.agent_version = mem_strdup("test");
+	req.kernel_release = mem_strdup(release);
+	req.boot_id = mem_strdup("b");
+	memcpy(req.features, features_builtin(release)->hash, SHA256_HEX);
+	req.report.apparmor_enabled = true;
+	req.report.apparmor_reason = mem_strdup("");
+	if (profile) {
+		struct sync_status *s = req.report.items = MEM_NEW(struct sync_status);
+
+		req.report.n = 1;
+		s->name = mem_strdup(profile);
+		s->uid = mem_strdup("");
+		s->message = mem_strdup(state == SYNC_STATE_FAILED ? "no such luck" : "");
+		s->kernel_mode = mem_strdup("enforce");
+		snprintf(s->revision, sizeof(s->revision), "%s",
+			 state == SYNC_STATE_FAILED || state == SYNC_STATE_ABSENT ? "" : revision);
+		snprintf(s->target, sizeof(s->target), "%s", revision);
+		s->state = state;
+		s->reason = reason;
+		s->hashes = MEM_NEW(struct sync_hash);
+		s->n_hashes = 1;
+		s->hashes[0].name = mem_strdup(profile);
+		sha256_hex(revision, 12, s->hashes[0].sha256);
+	}
+	snprintf(req.report_hash, sizeof(req.report_hash), "%064lld", (long long)++w.version);
+	assert_int_equal(engine_agent_heard(w.engine, node, uid, &req, w.now), REPORT_TAKEN);
+	sync_request_clear(&req);
+}
+
+static void heard_loaded(const char *node, const char *release, const char *profile)
+{
+	heard(node, release, profile, wanted(profile), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+}
+
+/* Two nodes, each with an agent that holds nothing. */
+static void start_with_two_nodes(void)
+{
+	node_seen("n1", "\"disk\":\"ssd\"");
+	node_seen("n2", "");
+	engine_start(w.engine, w.now);
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	heard("n2", "6.12", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	engine_node_written(w.engine, "n1", true);
+	engine_node_written(w.engine, "n2", true);
+	run();
+	buf_clear(&w.trace);
+}
+
+/* Profile "a" on both nodes, complete. */
+static void install_a(void)
+{
+	apply("a", 1, "x", "");
+	run();
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true);
+	run();
+	status_written("a");
+	heard_loaded("n1", "6.1", "a");
+	heard_loaded("n2", "6.12", "a");
+	run();
+	status_written("a");
+	run();
+	buf_clear(&w.trace);
+}
+
+static void an_install_takes_four_writes(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", "");
+	run();
+	assert_trace("finalizer a on\ncompile a for 6.1\ncompile a for 6.12\n");
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	run();
+	assert_trace("");
+	compiled("a", "6.12");
+	run();
+	assert_trace("record a\n");
+	engine_recorded(w.engine, "a", wanted("a"), true);
+	run();
+	assert_trace("status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 0/2\n"
+		     "set n1\nset n2\n");
+	status_written("a");
+	run();
+	heard_loaded("n1", "6.1", "a");
+	run();
+	assert_trace(""); /* one more node is a mere counter */
+	heard_loaded("n2", "6.12", "a");
+	run();
+	assert_trace("event a RolloutComplete\ncompleted a\n"
+		     "status a: Ready=True/RolloutComplete Accepted=Compiled Stalled=False 2/2\n");
+	status_written("a");
+	run();
+	assert_trace("");
+}
+
+static void nothing_is_served_without_finalizer_or_record(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", "");
+	run();
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "set n1"));
+	finalizer_written("a", true);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n1"));
+}
+
+static void a_label_edit_causes_no_work(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	patch_object("a", "{\"metadata\":{\"labels\":{\"team\":\"x\"},\"resourceVersion\":\"900\"}}");
+	run();
+	assert_trace("");
+}
+
+static void a_bad_text_leaves_the_nodes_their_revision(void **state)
+{
+	char good[PROFILE_REVISION_SIZE];
+	struct json_object *status;
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	memcpy(good, wanted("a"), sizeof(good));
+	apply("a", 2, "broken", "");
+	run();
+	assert_trace("compile a for 6.1\ncompile a for 6.12\n");
+	refused("a", "6.1", "line 3: no");
+	refused("a", "6.12", "line 3: no");
+	run();
+	assert_trace("event a warning InvalidPolicy\n"
+		     "status a: Ready=False/InvalidPolicy Accepted=ParseError Stalled=True 2/2\n");
+	status_written("a");
+	status = js_object(map_get(&w.objects, "a"), "status");
+	assert_string_equal(js_str(status, "updateRevision"), good);
+	assert_non_null(strstr(js_str(condition(status, "Ready"), "message"), "line 3: no"));
+	assert_non_null(strstr(js_str(condition(status, "Ready"), "message"), good));
+	/* And back again: nothing is compiled, and no node is told a thing. */
+	apply("a", 3, "x", "");
+	run();
+	assert_trace("event a RolloutComplete\n"
+		     "status a: Ready=True/RolloutComplete Accepted=Compiled Stalled=False 2/2\n");
+}
+
+static void a_failing_node_is_named(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_FAILED, SYNC_REASON_NAME_CONFLICT);
+	run();
+	assert_trace("event a warning NodesFailed\n"
+		     "status a: Ready=False/NodesFailed Accepted=Compiled Stalled=False 1/2\n");
+	assert_string_equal(js_str(js_item(js_array(map_get(&w.objects, "a"), "status.nodes"), 0),
+				   "name"),
+			    "n2");
+	assert_string_equal(
+	    js_str(js_item(js_array(map_get(&w.objects, "a"), "status.failureReasons"), 0), "reason"),
+	    "NameConflict");
+}
+
+static void hashes_that_are_not_the_expected_ones_are_a_failure(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	/* It says Loaded and names the revision, but what it read back is something else. */
+	engine_profile(w.engine, "a")->served->id[0] ^= 1;
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "Ready=False/NodesFailed"));
+}
+
+static void a_selector_decides_who_is_told(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", ",\"nodeSelector\":{\"matchLabels\":{\"disk\":\"ssd\"}}");
+	run();
+	assert_trace("finalizer a on\ncompile a for 6.1\n");
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true);
+	buf_clear(&w.trace);
+	run();
+	assert_trace("status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 0/1\n"
+		     "set n1\n");
+}
+
+static void a_selector_that_matches_nothing_is_ready_with_a_warning(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", ",\"nodeSelector\":{\"matchLabels\":{\"disk\":\"none\"}}");
+	run();
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true);
+	buf_clear(&w.trace);
+	run();
+	assert_trace("event a warning NoMatchingNodes\n"
+		     "completed a\n"
+		     "status a: Ready=True/NoMatchingNodes Accepted=Compiled Stalled=False 0/0\n");
+}
+
+static void a_node_that_is_no_longer_selected_is_told_to_remove(void **state)
+{
+	char rev[PROFILE_REVISION_SIZE];
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	memcpy(rev, wanted("a"), sizeof(rev));
+	apply("a", 2, "x", ",\"nodeSelector\":{\"matchLabels\":{\"disk\":\"ssd\"}}");
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n2"));
+	assert_null(strstr(buf_text(&w.trace), "set n1"));
+	assert_non_null(strstr(engine_node(w.engine, "n2")->set->text, "absent"));
+	status_written("a");
+	buf_clear(&w.trace);
+	heard("n2", "6.12", "a", rev, SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_string_equal(engine_node(w.engine, "n2")->set->text, "[]");
+}
+
+static void a_deletion_asks_removes_and_then_lets_go(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	patch_object("a", "{\"metadata\":{\"deletionTimestamp\":\"2000-01-01T00:00:09Z\"}}");
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "terminating? a"));
+	assert_null(strstr(buf_text(&w.trace), "set n1"));
+	engine_terminating(w.engine, "a", false);
+	buf_clear(&w.trace);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n1\nset n2\n"));
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+}
+
+static void an_uninstall_unloads_nothing(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	patch_object("a", "{\"metadata\":{\"deletionTimestamp\":\"2000-01-01T00:00:09Z\"}}");
+	run();
+	engine_terminating(w.engine, "a", true);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+	assert_null(strstr(buf_text(&w.trace), "set n"));
+	/* The object goes, and so does its place in the set; "absent" is never said. */
+	engine_profile_gone(w.engine, "a");
+	run();
+	assert_null(strstr(engine_node(w.engine, "n1")->set->text, "absent"));
+}
+
+static void a_profile_that_vanishes_is_not_told_absent(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	engine_profile_gone(w.engine, "a"); /* a wiped etcd */
+	run();
+	assert_string_equal(engine_node(w.engine, "n1")->set->text, "[]");
+}
+
+static void a_deletion_does_not_wait_for_a_dead_node(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	w.now += 140 * 1000;
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	w.now += 20 * 1000; /* n2 has not been heard of for 160 s */
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "ready? n2"));
+	engine_node_ready(w.engine, "n2", false);
+	run();
+	status_written("a");
+	patch_object("a", "{\"metadata\":{\"deletionTimestamp\":\"2000-01-01T00:00:09Z\"}}");
+	run();
+	engine_terminating(w.engine, "a", false);
+	buf_clear(&w.trace);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "node n2 removals=1"));
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	/* The note must be there before the object may go. */
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	engine_node_written(w.engine, "n2", true);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+	engine_profile_gone(w.engine, "a");
+	/* The late agent comes, and is told. */
+	buf_clear(&w.trace);
+	heard("n2", "6.12", "a", "0123456789ab", SYNC_STATE_ORPHAN, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(engine_node(w.engine, "n2")->set->text, "absent"));
+	heard("n2", "6.12", "a", "0123456789ab", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "node n2 removals=0"));
+}
+
+static void the_older_of_two_claimants_holds_the_name(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("b", 1, "x", ",\"profileName\":\"shared\"");
+	apply("a", 1, "x", ",\"profileName\":\"shared\"");
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status b: Ready=False/NameConflict "
+						   "Accepted=NameConflict Stalled=True 0/0"));
+	assert_non_null(strstr(buf_text(&w.trace), "compile a"));
+	assert_null(strstr(buf_text(&w.trace), "compile b"));
+	status_written("b");
+	run();
+	buf_clear(&w.trace);
+	engine_profile_gone(w.engine, "a");
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer b on\ncompile b"));
+}
+
+static void a_new_leader_leaves_status_standing_until_all_reported(void **state)
+{
+	struct json_object *obj;
+	char rev[PROFILE_REVISION_SIZE];
+
+	start_with_two_nodes();
+	install_a();
+	memcpy(rev, wanted("a"), sizeof(rev));
+	obj = json_object_get(map_get(&w.objects, "a"));
+	teardown(state);
+	setup(state);
+	map_put(&w.objects, "a", obj);
+	node_seen("n1", "");
+	node_seen("n2", "");
+	seen("a");
+	engine_start(w.engine, w.now);
+	run();
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", rev, true);
+	run();
+	heard("n1", "6.1", "a", rev, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	w.now += 10000;
+	run();
+	assert_null(strstr(buf_text(&w.trace), "status"));
+	heard("n2", "6.12", "a", rev, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "status")); /* it says what stands there already */
+}
+
+static void a_bad_text_after_a_restart_brings_the_last_good_one_back(void **state)
+{
+	struct json_object *obj;
+	char good[PROFILE_REVISION_SIZE];
+
+	start_with_two_nodes();
+	install_a();
+	memcpy(good, wanted("a"), sizeof(good));
+	apply("a", 2, "broken", "");
+	obj = json_object_get(map_get(&w.objects, "a"));
+	teardown(state);
+	setup(state);
+	map_put(&w.objects, "a", obj);
+	node_seen("n1", "");
+	seen("a");
+	engine_start(w.engine, w.now);
+	heard("n1", "6.1", "a", good, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "fetch a"));
+	engine_fetched(w.engine, "a", good, "x", 1, PROFILE_ENFORCE);
+	refused("a", "6.1", "line 3: no");
+	run();
+	assert_string_equal(engine_profile(w.engine, "a")->served->id, good);
+	assert_non_null(strstr(buf_text(&w.trace), "Ready=False/InvalidPolicy"));
+}
+
+static void a_node_without_apparmor_is_unsupported_and_not_desired(void **state)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	node_seen("n3", "");
+	req.agent_version = mem_strdup("");
+	req.kernel_release = mem_strdup("");
+	req.boot_id = mem_strdup("");
+	req.report.apparmor_reason = mem_strdup("AppArmor is off");
+	snprintf(req.report_hash, sizeof(req.report_hash), "%064d", 7);
+	engine_agent_heard(w.engine, "n3", "u-n3", &req, w.now);
+	sync_request_clear(&req);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "Ready=True/RolloutComplete Accepted=Compiled "
+						   "Stalled=False 2/2"));
+	assert_int_equal(js_i64(map_get(&w.objects, "a"), "status.unsupportedNodes", 0), 1);
+}
+
+static void a_report_of_another_nodes_uid_does_not_count(void **state)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+
+	(void)state;
+	start_with_two_nodes();
+	assert_int_equal(engine_agent_heard(w.engine, "n1", "u-n2", &req, w.now),
+			 REPORT_UNKNOWN_NODE);
+	assert_int_equal(engine_agent_heard(w.engine, "n9", "u-n9", &req, w.now),
+			 REPORT_UNKNOWN_NODE);
+}
+
+static void the_33rd_feature_set_is_refused(void **state)
+{
+	char text[64];
+	int i;
+
+	(void)state;
+	engine_start(w.engine, w.now);
+	for (i = 0; i < 31; i++) {
+		struct sync_request req = {.protocol = SYNC_PROTOCOL};
+		char name[16], uid[16];
+
+		snprintf(name, sizeof(name), "n%d", i);
+		snprintf(uid, sizeof(uid), "u-n%d", i);
+		snprintf(text, sizeof(text), "caps {x%d\n}\n", i);
+		node_seen(name, "");
+		req.agent_version = mem_strdup("");
+		req.kernel_release = mem_strdup("");
+		req.boot_id = mem_strdup("");
+		req.features_text = mem_strdup(text);
+		features_hash(text, strlen(text), req.features);
+		engine_agent_heard(w.engine, name, uid, &req, w.now);
+		sync_request_clear(&req);
+	}
+	assert_null(engine_node(w.engine, "n29")->features_reason);
+	assert_string_equal(engine_node(w.engine, "n30")->features_reason, "TooManyFeatureSets");
+}
+
+int main(void)
+{
+#define T(f_) cmocka_unit_test_setup_teardown(f_, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(an_install_takes_four_writes),
+	    T(nothing_is_served_without_finalizer_or_record),
+	    T(a_label_edit_causes_no_work),
+	    T(a_bad_text_leaves_the_nodes_their_revision),
+	    T(a_failing_node_is_named),
+	    T(hashes_that_are_not_the_expected_ones_are_a_failure),
+	    T(a_selector_decides_who_is_told),
+	    T(a_selector_that_matches_nothing_is_ready_with_a_warning),
+	    T(a_node_that_is_no_longer_selected_is_told_to_remove),
+	    T(a_deletion_asks_removes_and_then_lets_go),
+	    T(an_uninstall_unloads_nothing),
+	    T(a_profile_that_vanishes_is_not_told_absent),
+	    T(a_deletion_does_not_wait_for_a_dead_node),
+	    T(the_older_of_two_claimants_holds_the_name),
+	    T(a_new_leader_leaves_status_standing_until_all_reported),
+	    T(a_bad_text_after_a_restart_brings_the_last_good_one_back),
+	    T(a_node_without_apparmor_is_unsupported_and_not_desired),
+	    T(a_report_of_another_nodes_uid_does_not_count),
+	    T(the_33rd_feature_set_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
