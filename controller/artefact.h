@@ -16,6 +16,9 @@
  * written just before, below a millisecond for policies of common size and some milliseconds for
  * the largest. The hot ones are kept in memory, so that thousands of agents that fetch one at once
  * cause one read.
+ *
+ * The ceiling may be passed for a moment, by the file that is written before others make room for
+ * it: a disk that turns out to be full has cost nothing then.
  */
 
 #include "base/buf.h"
@@ -30,21 +33,19 @@
 enum {
 	ARTEFACT_MAX = 4 << 20,        /* bytes of one artefact */
 	ARTEFACT_RECORD_MAX = 1 << 20, /* bytes of one record of the index */
+	ARTEFACT_MEMORY_MAX = 4 << 20, /* bytes of the artefacts that are kept in memory */
+	ARTEFACT_BLOCK = 4096,
 };
 
 struct artefact_store;
 
-struct artefact_options {
-	const char *dir;   /* made where it is not there */
-	int64_t max_bytes; /* of all files; 0: 256 MiB */
-	size_t max_memory; /* of what is kept in memory; 0: 4 MiB */
-};
+/* Read what is there: names and sizes, not contents. Left-overs of interrupted writes go. `dir` is
+ * made where it is not there; `max_bytes` is for all files together, each counted in whole blocks
+ * of 4 KiB. Errors: the folder cannot be made or read. */
+int artefact_store_open(const char *dir, uint64_t max_bytes, struct artefact_store **ret,
+			struct err *err);
 
-/* Read what is there: names and sizes, not contents. Left-overs of interrupted writes go. */
-int artefact_open(const struct artefact_options *options, struct artefact_store **ret,
-		  struct err *err);
-
-void artefact_close(struct artefact_store *store);
+void artefact_store_close(struct artefact_store *store);
 
 /* Keep bytes, whole or not at all; *ret_sha256 is their name from now on. -ENOSPC where the disk is
  * full, or the ceiling is reached by what is retained; nothing that was there is lost then. -EINVAL
@@ -59,9 +60,9 @@ struct artefact_bytes {
 	unsigned int refs;
 };
 
-/* A reference to the bytes, which artefact_bytes_unref() gives back, after artefact_close() too.
- * -ENOENT where there is no such artefact. -EILSEQ where the file's bytes are not those it is named
- * for: it is removed, and the caller compiles again. */
+/* A reference to the bytes, which artefact_bytes_unref() gives back, after artefact_store_close()
+ * too. -ENOENT where there is no such artefact. -EILSEQ where the file's bytes are not those it is
+ * named for: it is removed, and the caller compiles again. */
 int artefact_share(struct artefact_store *store, const char *sha256, struct artefact_bytes **ret,
 		   struct err *err);
 
@@ -87,5 +88,5 @@ int artefact_index_put(struct artefact_store *store, const char *key, struct jso
 		       struct err *err);
 struct json_object *artefact_index_get(struct artefact_store *store, const char *key);
 
-/* Bytes of all files. */
-int64_t artefact_disk_bytes(const struct artefact_store *store);
+/* Bytes of all files, counted in blocks. */
+uint64_t artefact_store_bytes(const struct artefact_store *store);

@@ -28,9 +28,8 @@
 
 struct certs;
 
-struct certs_options {
-	struct kube_client *client;
-	const char *namespace_;
+struct certs_spec {
+	const char *namespace_; /* copied */
 	/* Comes whenever there is another leaf to serve, at first too, from the loop. It fits its
 	 * key, its name and its CA. */
 	void (*on_leaf)(void *data, const char *cert_pem, const char *key_pem);
@@ -38,10 +37,10 @@ struct certs_options {
 };
 
 /* Errors and warnings are logged; what fails is tried again. */
-struct certs *certs_start(const struct certs_options *options);
+struct certs *certs_start(struct kube_client *client, const struct certs_spec *spec);
 
-/* From now on this replica leads, or does not any more. */
-void certs_set_leader(struct certs *certs, bool leader);
+/* From now on, and until it ends, this replica leads. */
+void certs_lead(struct certs *certs);
 
 /* The CAs to trust, PEM, as the ConfigMap has them or will in a moment; "" while not known. Valid
  * until the next turn of the loop. For webhook configurations. */

@@ -20,15 +20,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+	IDENTITY_REVIEWS_MAX = 32,  /* under way at once */
+	IDENTITY_QUEUE_MAX = 8192,  /* tokens that wait for a review */
+	IDENTITY_CACHE_MAX = 16384, /* verdicts */
+};
+
 struct identity;
 struct identity_check;
-
-struct identity_options {
-	struct kube_client *client;
-	const char *namespace_; /* where hauberk-agent's service account is */
-	/* Ceilings; 0: 32, 8192 and 16384. */
-	size_t max_reviews, max_queued, max_kept;
-};
 
 /* All strings are printable, never NULL, and gone when the callback or the caller of
  * identity_lookup() returns to the loop. All but `why` are "" where the verdict is not OK. */
@@ -43,7 +42,8 @@ struct identity_result {
 
 typedef void (*identity_done_fn)(void *data, const struct identity_result *res);
 
-struct identity *identity_new(const struct identity_options *options);
+/* `namespace_` is where hauberk-agent's service account is; copied. */
+struct identity *identity_new(struct kube_client *client, const char *namespace_);
 
 /* True, with *ret filled in, where the answer is known without asking: from an earlier review, or
  * because the token cannot be one. `now_ms` is clock_wall_ms(). */

@@ -18,25 +18,26 @@
 
 #define NODE_OBJECTS_PATH "/apis/hauberk.dev/v1alpha1/apparmornodes"
 
+enum { NODE_OBJECTS_WRITES_MAX = 8 }; /* at once */
+
 struct node_objects;
 
 /* All callbacks come from the loop, never from inside a call here. Each may be NULL. */
-struct node_objects_options {
-	struct kube_client *client;
-	size_t max_writes; /* at once; 0: 8 */
+struct node_objects_spec {
 	/* The objects of before are known. */
-	void (*on_synced)(void *data);
+	void (*synced)(void *data);
 	/* An object appeared or its pending removals changed by another hand than ours, at the
 	 * start each one once. */
-	void (*on_seen)(void *data, const char *node_name);
+	void (*seen)(void *data, const char *node_name);
 	/* The API server holds the facts that were last set, pending removals included; or they
 	 * could not be written after several tries (ok false): set them again later. Once for each
 	 * node_objects_set(), unless another one for the same node comes before it. */
-	void (*on_written)(void *data, const char *node_name, bool ok);
+	void (*written)(void *data, const char *node_name, bool ok);
 	void *data;
 };
 
-struct node_objects *node_objects_start(const struct node_objects_options *options);
+struct node_objects *node_objects_start(struct kube_client *client,
+					const struct node_objects_spec *spec);
 
 bool node_objects_has_synced(const struct node_objects *no);
 
@@ -49,7 +50,7 @@ void node_objects_set(struct node_objects *no, const char *node_name, const char
 		      const struct node_facts *facts);
 
 /* The Node is gone: forget what was to be written. The API server's garbage collector deletes the
- * object; on_written does not come any more. */
+ * object; `written` does not come any more. */
 void node_objects_forget(struct node_objects *no, const char *node_name);
 
 /* The pending removals that the API server holds for a node: how many, and where `ret` is not NULL
