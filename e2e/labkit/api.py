@@ -76,16 +76,21 @@ class Lab:
                 self._wipe()
             state.make()
             plan = nodes.plan(state, nodes_wanted, bare, kernels or nodes.KERNELS, options or {})
+            without = set() if hauberk else {"controller", "agent"}
+            without |= {w for w in os.environ.get("HAUBERK_LAB_WITHOUT", "").split(",") if w}
+            if hauberk:
+                controller.check_built(without, plan)
             gobuild.binaries("controlplane")
             gobuild.kubectl()
-            built, agent_image = nodes.build(state, plan, hauberk)
+            built, agent_image = nodes.build(state, plan, "agent" not in without)
             controlplane.prepare(state)
-            if hauberk:
-                controller.check_built(plan)
             d = daemon.Daemon(state.dir, spawn=True)
             try:
                 controlplane.start(state, d)
-                nodes.start_all(state, d, plan, built, agent_image, lambda: hauberk and controller.install(self, d, controller_args))
+                nodes.start_all(state, d, plan, built, agent_image, "agent" not in without,
+                                lambda: hauberk and controller.install(self, d, without, controller_args))
+                if hauberk and "agent" not in without:
+                    nodes.wait_agents(state)
                 if tie:
                     self._tied = d
                 else:

@@ -2,10 +2,11 @@
 import os
 import shlex
 import socket
+import sys
 import time
 from pathlib import Path
 
-from . import certs
+from . import cache, certs
 from .controlplane import tail_of
 from .kubeapi import Api
 from .state import CONTROLLER_PORT, REPO
@@ -14,6 +15,7 @@ from .ui import LabError, say, wait_until
 NAMESPACE = "hauberk-system"
 ACCOUNT = "hauberk-controller"
 TOKEN_SECONDS = 3600
+CRDS = ("apparmorprofiles.hauberk.dev", "apparmornodes.hauberk.dev")
 
 
 def build_dir():
@@ -24,13 +26,15 @@ def bin_dir():
     return build_dir() / "bin"
 
 
-def check_built(plan):
+def check_built(without, plan):
     """Says early, before anything is started, that a program is missing."""
-    needed = ["hauberk-controller", "hauberk-sandbox"] + (["hauberk-agent"] if plan else [])
+    needed = [] if "controller" in without else ["hauberk-controller", "hauberk-sandbox"]
+    needed += ["hauberk-agent"] if plan and "agent" not in without else []
     missing = [n for n in needed if not (bin_dir() / n).exists()]
     if missing:
         raise LabError(f"{', '.join(missing)} not in {bin_dir()}: build first (`cmake --preset release && cmake --build --preset "
-                       f"release`), name another build with HAUBERK_BUILD=DIR, or start the cluster alone with --no-hauberk")
+                       f"release`), name another build with HAUBERK_BUILD=DIR, start the cluster alone with --no-hauberk, or leave "
+                       f"a part out with HAUBERK_LAB_WITHOUT=controller,agent")
 
 
 def renew_token(state, api=None):
@@ -54,8 +58,14 @@ def argv(state, extra=()):
 
 def start(state, daemon, extra=None):
     """Starts the controller and waits until it serves. `extra` None: as it was started before."""
+    version = cache.digest(*(p for p in (bin_dir() / "hauberk-controller", bin_dir() / "hauberk-sandbox") if p.exists()))
+    built = state.controller_dir / "build"
     if daemon.running("controller"):
-        return
+        if built.read_text() == version:
+            return
+        say("hauberk-controller was built anew: starting it again")
+        daemon.call("kill", name="controller", signal=15, grace=10)
+    built.write_text(version)
     file = state.controller_dir / "extra-args"
     if extra is None:
         extra = file.read_text().splitlines() if file.exists() else []
@@ -66,6 +76,9 @@ def start(state, daemon, extra=None):
                      {"tokenFile": state.controller_dir / "token"})
     (state.controller_dir / "data").mkdir(exist_ok=True)
     daemon.start("controller", argv(state, extra), restart=True, term=True)
+    if not daemon.running("tokens"):
+        daemon.start("tokens", [sys.executable, "-m", "labkit.tokens", state.dir], restart=True,
+                     env={"PYTHONPATH": str(Path(__file__).resolve().parent.parent)})
     began = time.monotonic()
 
     def serving():
@@ -83,7 +96,7 @@ def free_to_bind(port):
         return s.connect_ex(("127.0.0.1", port)) != 0
 
 
-def install(lab, daemon, extra_args):
+def install(lab, daemon, without, extra_args):
     """The project's own manifests, CRDs first, then config/lab, and the controller."""
     state = lab.state
     crds, config = REPO / "crds", REPO / "config" / "lab"
@@ -91,11 +104,11 @@ def install(lab, daemon, extra_args):
         if not (path / "kustomization.yaml").exists():
             raise LabError(f"{path.relative_to(REPO)}/kustomization.yaml is missing; --no-hauberk starts the cluster alone")
     lab.kubectl("apply", "-k", str(crds))
-    lab.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-k", str(crds))
+    lab.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", *CRDS)
     lab.kubectl("apply", "-k", str(_overlay(state, config)))
-    # The controller-manager makes a namespace's accounts a moment later; ours is in the manifests, so only the API can lag.
-    start(state, daemon, list(extra_args))
-    say("CRDs, rights, agent and controller are in place")
+    say("CRDs, rights and the agent's DaemonSet are in place")
+    if "controller" not in without:
+        start(state, daemon, list(extra_args) or None)
 
 
 def _overlay(state, config):

@@ -104,6 +104,20 @@ def _initrd(kernel_dir, work, out):
     cpio_gz(tree, out)
 
 
+def install_modules(root, kernel_dir, names):
+    """Modules, plain and with their dependencies listed, as busybox's modprobe wants them."""
+    release = (kernel_dir / "release").read_text().strip()
+    tree = next((kernel_dir / "modules").iterdir())
+    target = root / "lib/modules" / release
+    target.mkdir(parents=True)
+    for path, data in modules_of(kernel_dir, names):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(data)
+    for name in ("modules.builtin", "modules.order"):
+        shutil.copy2(tree / name, target)
+    subprocess.run([str(debs.busybox()), "depmod", "-b", str(root), release], check=True)
+
+
 def _root(kernel_dir, root, image_tars):
     for d in ("bin sbin usr/bin usr/sbin usr/local/bin etc/apparmor etc/apparmor.d etc/containerd etc/cni/net.d opt/cni/bin proc sys dev "
               "run tmp var/lib var/log var/tmp seed images root").split():
@@ -128,17 +142,7 @@ def _root(kernel_dir, root, image_tars):
     for tar in image_tars:
         shutil.copy2(tar, root / "images")
 
-    release = (kernel_dir / "release").read_text().strip()
-    tree = next((kernel_dir / "modules").iterdir())
-    target = root / "lib/modules" / release
-    target.mkdir(parents=True)
-    for path, data in modules_of(kernel_dir, (GUEST / "modules").read_text().split()):
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).write_bytes(data)
-    for name in ("modules.builtin", "modules.order"):
-        shutil.copy2(tree / name, target)
-    subprocess.run([str(busybox), "depmod", "-b", str(root), release], check=True)
-
+    install_modules(root, kernel_dir, (GUEST / "modules").read_text().split())
     for name, place in (("node-init", "init"), ("join", "join"), ("containerd.toml", "etc/containerd/config.toml"),
                         ("bridge.conflist", "etc/cni/net.d/10-bridge.conflist"), ("kubelet.yaml", "etc/kubelet.yaml")):
         shutil.copy2(GUEST / name, root / place)

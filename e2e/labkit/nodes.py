@@ -3,11 +3,11 @@ import threading
 import time
 
 from . import guest as guest_module
-from . import agentimage, realnode
-from .controller import bin_dir
+from . import agentimage, barenode, cache, realnode
+from .controller import NAMESPACE, bin_dir
 from .guest import Guest
 from .kubeapi import Api
-from .ui import LabError, say
+from .ui import LabError, say, wait_until
 
 KERNELS = ["6.1", "6.12"]
 OPTIONS = ("append", "kernel", "memory")
@@ -41,16 +41,28 @@ def plan(state, wanted, bare, kernels, options):
     return {**state.nodes, **specs}
 
 
-def build(state, plan, hauberk):
-    """Makes or finds what the new nodes start from: ({name: boot files and so on}, the agent's image or None)."""
+def build(state, plan, with_agent):
+    """Makes or finds what nodes start from: ({name: boot files and saved state}, the agent's image as (tar, key) or None)."""
     real = [name for name, spec in plan.items() if spec["kind"] == "node"]
     # The agent's runtime is on every disk, so that a cluster alone and one with Hauberk share their saved machines.
     below = [agentimage.runtime()] if real else []
     built = {name: realnode.build(plan[name], below) for name in real if name not in state.nodes}
-    return built, agentimage.assemble(bin_dir()) if hauberk and real else None
+    for name, spec in plan.items():
+        if spec["kind"] == "bare":
+            barenode.build(spec)
+    return built, agentimage.assemble(bin_dir()) if with_agent and real else None
 
 
-def start_all(state, daemon, plan, built, image, meanwhile):
+def _start(state, daemon, name, spec, built, image, with_agent):
+    if spec["kind"] == "bare":
+        barenode.start(state, daemon, name, spec, bin_dir() if with_agent else None)
+    elif built is None:
+        realnode.start_again(state, daemon, name, spec)
+    else:
+        realnode.first_start(state, daemon, name, spec, built, image and image[0])
+
+
+def start_all(state, daemon, plan, built, image, with_agent, meanwhile):
     """Starts what does not run, calls meanwhile(), and returns when all are Ready."""
     began = time.monotonic()
     running = {n for n, c in daemon.status().items() if c["pid"]}
@@ -60,17 +72,15 @@ def start_all(state, daemon, plan, built, image, meanwhile):
     def one(name):
         try:
             since = time.time()
-            if name in state.nodes:
-                realnode.start_again(state, daemon, name, plan[name])
-            else:
-                realnode.first_start(state, daemon, name, plan[name], built[name], image and image[0])
+            _start(state, daemon, name, plan[name], built.get(name), image, with_agent)
             realnode.wait_ready(state, daemon, name, since)
             say(f"{name} (kernel {plan[name]['kernel']}) is Ready after {time.monotonic() - began:.1f} s")
         except BaseException as e:  # noqa: BLE001 - carried to the caller's thread
             failures[name] = e
 
     for name in todo:
-        state.port(f"kubelet-{name}")
+        if plan[name]["kind"] == "node":
+            state.port(f"kubelet-{name}")
     threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in todo]
     for t in threads:
         t.start()
@@ -79,8 +89,58 @@ def start_all(state, daemon, plan, built, image, meanwhile):
         t.join()
     for e in failures.values():
         raise e
+    if with_agent:
+        _update_agents(state, [n for n in state.nodes if n not in todo], image)
+    agent = _agent_digest() if with_agent else None
+    for n in todo:
+        plan[n]["agent"] = agent
     state.nodes.update({n: plan[n] for n in todo})
     state.write()
+
+
+def _agent_digest():
+    path = bin_dir() / "hauberk-agent"
+    return cache.digest(path) if path.exists() else None
+
+
+def _update_agents(state, names, image):
+    """A build of the agent that is newer than what nodes run goes to them, and their pods are made anew."""
+    now = _agent_digest()
+    stale = [n for n in names if state.nodes[n].get("agent") != now]
+    for name in stale:
+        if state.nodes[name]["kind"] == "bare":
+            barenode.put_agent(state, name, bin_dir())
+        else:
+            realnode.import_image(state, name, image[0])
+        state.nodes[name]["agent"] = now
+    if stale:
+        api = Api(state)
+        for name in stale:
+            for pod in _agent_pods(api, name):
+                api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}")
+        say(f"{', '.join(stale)}: brought the new build of the agent")
+
+
+def _agent_pods(api, name=None):
+    where = f"&fieldSelector=spec.nodeName%3D{name}" if name else ""
+    listed = api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/component%3Dagent{where}")
+    return [p for p in listed["items"] if not p["metadata"].get("deletionTimestamp")]
+
+
+def wait_agents(state, timeout_s=60):
+    """Until the agent's pod is Ready on every node. A pod that will not is told of, not raised: one may want to see why."""
+    api, began = Api(state), time.monotonic()
+
+    def missing():
+        ready = {p["spec"].get("nodeName") for p in _agent_pods(api)
+                 if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", []))}
+        return sorted(set(state.nodes) - ready)
+
+    try:
+        wait_until(lambda: not missing(), timeout_s, "the agents' pods", every_s=0.2)
+        say(f"the agent runs on every node, {time.monotonic() - began:.1f} s later")
+    except LabError:
+        say(f"the agent's pod is not Ready on {', '.join(missing())}: `e2e/lab kubectl -n {NAMESPACE} describe pods` may tell why")
 
 
 def boot(state, daemon, name):
@@ -88,11 +148,14 @@ def boot(state, daemon, name):
     if daemon.running(name):
         return
     since = time.time()
-    realnode.start_again(state, daemon, name, state.nodes[name])
+    spec = state.nodes[name]
+    _start(state, daemon, name, spec, None, None, spec.get("agent") is not None)
     realnode.wait_ready(state, daemon, name, since)
 
 
 def power_off(state, daemon, name):
+    if state.nodes[name]["kind"] == "bare":
+        daemon.call("kill", name=f"{name}-kubelet")
     daemon.call("kill", name=name)
 
 
