@@ -1,0 +1,142 @@
+#include "kube/config.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/hauberk-config-XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	CLEANUP(mem_freep) char *command = mem_printf("rm -r %s", dir);
+
+	(void)state;
+	return system(command); /* NOLINT(cert-env33-c,bugprone-command-processor) */
+}
+
+static char *put(const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", dir, name);
+	struct err err;
+
+	assert_int_equal(file_write_atomic(path, text, strlen(text), 0600, &err), 0);
+	return path;
+}
+
+#define HEAD "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n"
+
+static void files_are_found_beside_the_kubeconfig(void **state)
+{
+	CLEANUP(mem_freep) char *ca = put("ca.crt", "the CA");
+	CLEANUP(mem_freep)
+	char *path = put("config", HEAD "clusters: [{name: a, cluster: {server: \"https://x\", "
+					"certificate-authority: ca.crt}}]\n"
+					"users: [{name: a, user: {tokenFile: token}}]\n");
+	CLEANUP(mem_freep) char *token = mem_printf("%s/token", dir);
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(kube_config_load_file(path, NULL, &config, &err), 0);
+	assert_string_equal(config.ca_pem, "the CA");
+	assert_string_equal(config.token_file, token);
+	assert_string_equal(config.namespace_, "default");
+	assert_null(config.connect_to);
+	kube_config_clear(&config);
+	unlink(ca);
+	assert_int_equal(kube_config_load_file(path, NULL, &config, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "ca.crt"));
+}
+
+static void a_tls_name_is_verified_while_the_address_is_dialled(void **state)
+{
+	static const struct {
+		const char *url, *server, *connect_to;
+	} cases[] = {
+	    {"https://10.0.0.1:6443", "https://kubernetes:6443", "10.0.0.1:6443"},
+	    {"https://10.0.0.1", "https://kubernetes:443", "10.0.0.1:443"},
+	    {"https://[fd00::1]:6443/k8s", "https://kubernetes:6443/k8s", "[fd00::1]:6443"},
+	    {"https://[fd00::1]/k8s/x", "https://kubernetes:443/k8s/x", "[fd00::1]:443"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(mem_freep)
+		char *text = mem_printf(
+		    HEAD "users: [{name: a, user: {token: t}}]\n"
+			 "clusters: [{name: a, cluster: {server: \"%s\", tls-server-name: "
+			 "kubernetes, certificate-authority-data: Q0E=}}]\n",
+		    cases[i].url);
+		CLEANUP(mem_freep) char *path = put("tls", text);
+		struct kube_config config;
+		struct err err;
+
+		if (kube_config_load_file(path, NULL, &config, &err))
+			fail_msg("%s", err.msg);
+		assert_string_equal(config.server, cases[i].server);
+		assert_string_equal(config.connect_to, cases[i].connect_to);
+		kube_config_clear(&config);
+	}
+}
+
+static void the_first_file_of_the_list_that_exists_is_taken(void **state)
+{
+	CLEANUP(mem_freep)
+	char *path =
+	    put("second", HEAD "clusters: [{name: a, cluster: {server: \"https://second\", "
+			       "certificate-authority-data: Q0E=}}]\n"
+			       "users: [{name: a, user: {token: t}}]\n");
+	CLEANUP(mem_freep) char *list = mem_printf("%s/first::%s", dir, path);
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	setenv("KUBECONFIG", list, 1);
+	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), 0);
+	assert_string_equal(config.server, "https://second");
+	kube_config_clear(&config);
+	unlink(path);
+	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), -ENOENT);
+	unsetenv("KUBECONFIG");
+}
+
+static void a_place_with_no_configuration_at_all_is_named(void **state)
+{
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	setenv("HOME", dir, 1);
+	assert_int_equal(kube_config_load_in_cluster(&config, &err), -ENOENT);
+	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "no kubeconfig"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(files_are_found_beside_the_kubeconfig),
+	    cmocka_unit_test(a_tls_name_is_verified_while_the_address_is_dialled),
+	    cmocka_unit_test(the_first_file_of_the_list_that_exists_is_taken),
+	    cmocka_unit_test(a_place_with_no_configuration_at_all_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
