@@ -18,7 +18,8 @@
  *
  * What else can happen:
  *
- *  - The index names an artefact that is not there any more, or that proves damaged: it is compiled again.
+ *  - The index names an artefact that is not there any more, or that proves damaged: it is compiled
+ * again.
  *  - The disk takes no artefact: the answer is BUILD_WAITING, and the engine asks again later.
  */
 
@@ -79,9 +80,8 @@ static void builds_key(const struct compiler *compiler, const struct revision *r
 {
 	const char *id = compiler_id(compiler), *mode = profile_mode_name(rev->mode);
 	struct sha_part parts[] = {
-	    {rev->name, strlen(rev->name) + 1}, {mode, strlen(mode) + 1},
-	    {id, strlen(id) + 1},		{features, strlen(features) + 1},
-	    {rev->text, rev->n_text},
+	    {rev->name, strlen(rev->name) + 1}, {mode, strlen(mode) + 1}, {id, strlen(id) + 1},
+	    {features, strlen(features) + 1},   {rev->text, rev->n_text},
 	};
 
 	sha_hex(SHA_256, parts, 5, out);
@@ -192,9 +192,9 @@ static void builds_on_compiled(void *data, struct compiler_result *res)
 
 	job->job = NULL;
 	log_info("compiled", log_s("profile", job->object), log_s("revision", job->revision),
-		 log_s("features", job->features), log_s("verdict", compiler_verdict_name(res->verdict)),
-		 log_s("why", res->message), log_i("bytes", (int64_t)res->n_bytes),
-		 log_i("ms", res->ms));
+		 log_s("features", job->features),
+		 log_s("verdict", compiler_verdict_name(res->verdict)), log_s("why", res->message),
+		 log_i("bytes", (int64_t)res->n_bytes), log_i("ms", res->ms));
 	switch (res->verdict) {
 	case COMPILER_OK:
 		builds_keep(job, res);
@@ -270,5 +270,5 @@ void builds_close(struct builds *b, void (*closed)(void *data), void *data)
 		return;
 	}
 	LIST_FOREACH(item, &b->running)
-	compiler_cancel(container_of(item, struct build_job, link)->job);
+		compiler_cancel(container_of(item, struct build_job, link)->job);
 }

@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * From a revision to an artefact for one feature set, once: looked up in the index on disk, else compiled
- * and kept.
+ * From a revision to an artefact for one feature set, once: looked up in the index on disk, else
+ * compiled and kept.
  */
 
 #include "controller/artefact.h"

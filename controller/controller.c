@@ -32,11 +32,11 @@
  * The happy path:
  *
  *  - controller_run() makes what needs no API server: compiler, artefact store.
- *  - Informers, certificates and the lease start; with the first certificate the agents' door opens, and
- *    sends agents away as long as we do not lead.
+ *  - Informers, certificates and the lease start; with the first certificate the agents' door
+ * opens, and sends agents away as long as we do not lead.
  *  - We are elected, and all caches have synced: the engine starts.
- *  - Each fact pokes the loop; a turn gives the engine the answers that wait, runs it once, and releases
- *    polls.
+ *  - Each fact pokes the loop; a turn gives the engine the answers that wait, runs it once, and
+ * releases polls.
  *  - SIGTERM: the door closes, work stops, the lease is released, Events are flushed.
  *
  * What else can happen:
@@ -376,7 +376,8 @@ static int controller_connect(struct controller *c, struct err *err)
 	if (r < 0)
 		return r;
 	c->namespace_ = mem_strdup(o->namespace_ ? o->namespace_ : config.namespace_);
-	r = kube_client_new(&c->loop, &config, "hauberk-controller/" HAUBERK_VERSION, &c->client, err);
+	r = kube_client_new(&c->loop, &config, "hauberk-controller/" HAUBERK_VERSION, &c->client,
+			    err);
 	kube_config_clear(&config);
 	return r;
 }

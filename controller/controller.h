@@ -12,18 +12,19 @@
 struct controller_options {
 	const char *kubeconfig; /* NULL: the pod's service account, or kubectl's own choice */
 	const char *context;
-	const char *namespace_; /* NULL: that of the pod or of the context */
-	const char *identity;   /* of this replica, in the Lease and in Events */
-	const char *listen;     /* for agents */
+	const char *namespace_;   /* NULL: that of the pod or of the context */
+	const char *identity;     /* of this replica, in the Lease and in Events */
+	const char *listen;       /* for agents */
 	const char *local_listen; /* /healthz and /readyz, plain HTTP, on loopback; NULL: none */
 	const char *advertise;    /* "host:port" where agents reach this replica */
 	const char *data_dir;
 	int64_t artefacts_max_mib;
 	int64_t max_connections;
-	const char *parser, *parser_base, *sandbox, *default_abi; /* NULL: compiler.h's own choice */
+	const char *parser, *parser_base, *sandbox,
+	    *default_abi; /* NULL: compiler.h's own choice */
 	bool allow_unsandboxed;
 };
 
-/* Run until SIGTERM or SIGINT, or until the lease is lost. Returns 0 after an orderly end, else a negative
- * errno with a sentence. */
+/* Run until SIGTERM or SIGINT, or until the lease is lost. Returns 0 after an orderly end, else a
+ * negative errno with a sentence. */
 int controller_run(const struct controller_options *options, struct err *err);

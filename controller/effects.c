@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EFFECTS_CRD_PATH                                                                           \
+#define EFFECTS_CRD_PATH \
 	"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/apparmorprofiles.hauberk.dev"
 
 struct effects {
@@ -123,8 +123,8 @@ static void effects_on_finalizer(void *data, const struct kube_result *res)
 	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND)
 		log_warn("the finalizer could not be written", log_s("profile", x->name),
 			 log_s("why", res->why));
-	/* What came back from taking it off is the object's last state: its end comes by the watch, and
-	 * may have come already. */
+	/* What came back from taking it off is the object's last state: its end comes by the watch,
+	 * and may have come already. */
 	if (res->outcome == KUBE_OK && x->adding)
 		kube_informer_note(ef->profiles, res->obj);
 	if (effect_profile(x))
@@ -155,8 +155,7 @@ static struct json_object *effects_finalizers(const struct aap *aap, bool presen
 static void effects_put_finalizer(void *data, const struct aap *aap, bool present)
 {
 	struct effects *ef = data;
-	struct effect *x =
-	    effect_new(ef, EFFECT_FINALIZER, aap->spec.object, aap->spec.uid);
+	struct effect *x = effect_new(ef, EFFECT_FINALIZER, aap->spec.object, aap->spec.uid);
 	CLEANUP(js_putp) struct json_object *patch = js_new();
 	CLEANUP(mem_freep) char *path = effect_path(x);
 	struct json_object *meta = js_new();
@@ -258,8 +257,7 @@ static void effects_on_terminating(void *data, const struct kube_result *res)
 static void effects_ask_terminating(void *data, const struct aap *aap)
 {
 	struct effects *ef = data;
-	struct effect *x =
-	    effect_new(ef, EFFECT_TERMINATING, aap->spec.object, aap->spec.uid);
+	struct effect *x = effect_new(ef, EFFECT_TERMINATING, aap->spec.object, aap->spec.uid);
 
 	x->req = kube_get(ef->spec.client, EFFECTS_CRD_PATH, effects_on_terminating, x);
 }
@@ -433,8 +431,7 @@ static void effects_write_node(void *data, const struct node *node)
 		    node->report.apparmor_enabled ? NULL : node->report.apparmor_reason;
 	}
 	if (node->disconnected)
-		facts.agent = (struct node_aspect){.truth = NODE_FALSE,
-						   .since_ms = node->heard_ms};
+		facts.agent = (struct node_aspect){.truth = NODE_FALSE, .since_ms = node->heard_ms};
 	else if (node->reported)
 		facts.agent.truth = NODE_TRUE;
 	node_objects_set(ef->node_objects, node->name, node->uid, &facts);
@@ -474,7 +471,8 @@ static void effects_event(void *data, const struct aap *aap, bool warning, const
 	log_info("profile", log_s("profile", aap->spec.object), log_s("reason", reason),
 		 log_s("message", message));
 	kube_recorder_event(ef->spec.recorder, &ref,
-			    warning ? KUBE_EVENT_WARNING : KUBE_EVENT_NORMAL, reason, "%s", message);
+			    warning ? KUBE_EVENT_WARNING : KUBE_EVENT_NORMAL, reason, "%s",
+			    message);
 }
 
 const struct engine_ops effects_ops = {
@@ -553,15 +551,14 @@ void effects_close(struct effects *ef, void (*closed)(void *data), void *data)
 {
 	struct effects_closing *closing = MEM_NEW(struct effects_closing);
 
-	LIST_FOREACH(item, &ef->under_way)
-	{
+	LIST_FOREACH(item, &ef->under_way) {
 		struct effect *x = container_of(item, struct effect, link);
 
 		kube_request_cancel(x->req);
 		effect_free(x);
 	}
 	LIST_FOREACH(answer, &ef->answers)
-	effect_free(container_of(answer, struct effect, link));
+		effect_free(container_of(answer, struct effect, link));
 	pods_free(ef->pods);
 	*closing = (struct effects_closing){ef, closed, data};
 	builds_close(ef->builds, effects_on_builds_closed, closing);

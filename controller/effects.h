@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * Carries out what the engine decides: compiles, writes to the API server, keeps artefacts, and gives
- * the engine the answers.
+ * Carries out what the engine decides: compiles, writes to the API server, keeps artefacts, and
+ * gives the engine the answers.
  */
 
 #include "controller/artefact.h"

@@ -166,8 +166,8 @@ static int64_t engine_min(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Profiles first: what they decide is what nodes are told. A profile that is marked again by its own step
- * (it never is by another's) waits for the next run. */
+/* Profiles first: what they decide is what nodes are told. A profile that is marked again by its
+ * own step (it never is by another's) waits for the next run. */
 int64_t engine_run(struct engine *e, int64_t now_ms)
 {
 	int64_t next = INT64_MAX;
@@ -287,7 +287,8 @@ void engine_profile_seen(struct engine *e, struct json_object *obj, int64_t now_
 	struct aap *aap;
 
 	e->now_ms = now_ms;
-	/* The schema refuses what cannot be read; where it was replaced, the last readable spec stands. */
+	/* The schema refuses what cannot be read; where it was replaced, the last readable spec
+	 * stands. */
 	if (profile_parse(obj, &spec, &err) < 0)
 		return;
 	aap = engine_profile(e, spec.object);

@@ -30,7 +30,7 @@ enum {
 	ENGINE_DELETE_WAIT_MS = 600 * 1000, /* a deletion waits so long for a Ready node's agent */
 	ENGINE_DISCONNECTED_MS = 5 * 60 * 1000, /* AppArmorNode's AgentConnected becomes False */
 	ENGINE_COMPILING_SHOWN_MS = 500, /* a compilation that takes longer is worth a write */
-	ENGINE_COMPILE_RETRY_MS = 5000,          /* where the compiler itself failed */
+	ENGINE_COMPILE_RETRY_MS = 5000,  /* where the compiler itself failed */
 	ENGINE_COUNTERS_MS = 1000,       /* mere counters are written no more often */
 	ENGINE_FEATURE_SETS_MAX = 32,    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
@@ -46,8 +46,8 @@ struct build {
 	bool asked;       /* it is being compiled */
 	bool lost;        /* its artefact proved damaged and has to be made again */
 	int64_t retry_ms; /* not before this, after a failure that was not the text's */
-	bool forbidden; /* failed by what the blob defines, not by the parser */
-	char *message;  /* why it failed, or the parser's warnings; "" */
+	bool forbidden;   /* failed by what the blob defines, not by the parser */
+	char *message;    /* why it failed, or the parser's warnings; "" */
 	char artefact[SHA256_HEX];
 	int64_t size;
 	struct sync_hash *hashes;

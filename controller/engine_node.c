@@ -63,10 +63,9 @@ static bool engine_set_removal(struct engine *e, const struct node *node,
 {
 	const struct sync_status *report = engine_report_of(node, removal->profile);
 
-	*item = (struct sync_item){
-	    .name = removal->profile, .uid = removal->uid, .want = SYNC_ABSENT};
-	return report && report->state != SYNC_STATE_ABSENT &&
-	       !engine_holder(e, removal->profile);
+	*item =
+	    (struct sync_item){.name = removal->profile, .uid = removal->uid, .want = SYNC_ABSENT};
+	return report && report->state != SYNC_STATE_ABSENT && !engine_holder(e, removal->profile);
 }
 
 static int engine_compare_items(const void *a, const void *b)
@@ -120,8 +119,7 @@ static struct set_body *engine_set_new(struct engine *e, const struct sync_item 
 static bool engine_make_set(struct engine *e, struct node *node)
 {
 	CLEANUP(mem_freep)
-	struct sync_item *items =
-	    mem_alloc(node->placements.n + node->n_removals, sizeof(*items));
+	struct sync_item *items = mem_alloc(node->placements.n + node->n_removals, sizeof(*items));
 	size_t n = engine_set_items(e, node, items);
 	struct set_body *set;
 	char key[SHA256_HEX];
@@ -340,9 +338,10 @@ static void engine_learn_features(struct engine *e, struct node *node,
 		return;
 	}
 	if (e->features.n >= ENGINE_FEATURE_SETS_MAX) {
-		engine_refuse_features(node, "TooManyFeatureSets",
-				       "the cluster's kernels have 32 different feature sets already: "
-				       "bring this node's kernel in line with others");
+		engine_refuse_features(
+		    node, "TooManyFeatureSets",
+		    "the cluster's kernels have 32 different feature sets already: "
+		    "bring this node's kernel in line with others");
 		return;
 	}
 	if (node->features_new_ms &&

@@ -95,8 +95,8 @@ static bool engine_needs(const struct aap *aap, const char *features)
 	return false;
 }
 
-/* For which kinds of kernel the profile has to be compiled: those of the chosen nodes, or, while none is
- * known, those that are built in. Keys of e->features, which never go. */
+/* For which kinds of kernel the profile has to be compiled: those of the chosen nodes, or, while
+ * none is known, those that are built in. Keys of e->features, which never go. */
 static void engine_collect_features(struct engine *e, struct aap *aap)
 {
 	void *value;

@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * What the parts of the engine share: engine.c takes facts in and works them off, engine_profile.c decides
- * for one profile, engine_removal.c for one that is to go, engine_node.c for one node.
+ * What the parts of the engine share: engine.c takes facts in and works them off, engine_profile.c
+ * decides for one profile, engine_removal.c for one that is to go, engine_node.c for one node.
  */
 
 #include "controller/engine.h"
@@ -44,7 +44,8 @@ const char *engine_features_text(const struct engine *e, const char *hash);
 void engine_know_features(struct engine *e, const char *text);
 struct aap *engine_holder(const struct engine *e, const char *name);
 
-/* Which profile holds a name, looked up among all; old and new holder and those in conflict are marked. */
+/* Which profile holds a name, looked up among all; old and new holder and those in conflict are
+ * marked. */
 void engine_elect(struct engine *e, const char *name);
 
 /* engine_profile.c */
@@ -57,8 +58,8 @@ void engine_profile_want(struct engine *e, struct aap *aap);
 
 /* engine_removal.c: one step of a deletion; returns when to look again. */
 int64_t engine_removal_step(struct engine *e, struct aap *aap);
-/* What a deletion or a disabled profile waits for, in words that name nodes and pods; "" for nothing. The
- * caller frees it. */
+/* What a deletion or a disabled profile waits for, in words that name nodes and pods; "" for
+ * nothing. The caller frees it. */
 char *engine_removal_why(struct engine *e, const struct aap *aap);
 /* A report came: what was noted as pending and is gone there is noted no more. */
 void engine_removals_settle(struct engine *e, struct node *node);
@@ -73,8 +74,8 @@ const struct sync_status *engine_report_of(const struct node *node, const char *
 struct placement *engine_place(struct engine *e, struct aap *aap, struct node *node);
 void engine_unplace(struct engine *e, struct placement *p);
 struct placement_state engine_judge(const struct placement *p);
-/* Judge again, keep the sums, mark profile and node where it matters. A placement of which nothing is left
- * is taken away. */
+/* Judge again, keep the sums, mark profile and node where it matters. A placement of which nothing
+ * is left is taken away. */
 void engine_place_again(struct engine *e, struct placement *p);
 void engine_select(struct engine *e, struct aap *aap);
 

@@ -16,15 +16,15 @@
  *  - engine_profile_want() reads which revision spec asks for.
  *  - engine_profile_step(): the profile holds its name; our finalizer goes on, and meanwhile the
  *    revision is compiled for each kind of kernel that it needs.
- *  - Once all of these have ended and one at least succeeded, it is accepted, and its ControllerRevision
- *    is written.
+ *  - Once all of these have ended and one at least succeeded, it is accepted, and its
+ * ControllerRevision is written.
  *  - With both there, it is served: the planner says which nodes are told.
  *  - Status follows, when it changed and may be written.
  *
  * What else can happen:
  *
- *  - The text is refused: nodes keep what is served, and status says both. Where nothing is served because
- *    we lead only since then, the last good revision is read back from its ControllerRevision.
+ *  - The text is refused: nodes keep what is served, and status says both. Where nothing is served
+ * because we lead only since then, the last good revision is read back from its ControllerRevision.
  *  - Another profile holds the name: nothing is served until that one goes.
  *  - It is disabled or being deleted: engine_removal.c.
  */
@@ -62,8 +62,7 @@ void engine_profile_free(struct aap *aap)
 }
 
 static struct revision *engine_revision_new(const struct engine *e, const char *name,
-					    const char *text, size_t n_text,
-					    enum profile_mode mode)
+					    const char *text, size_t n_text, enum profile_mode mode)
 {
 	struct revision *rev = MEM_NEW(struct revision);
 
@@ -178,8 +177,8 @@ static int64_t engine_accept_step(struct engine *e, struct aap *aap)
 	return next;
 }
 
-/* Where a former leader served a revision and spec asks for another that is not (yet) accepted, what was
- * served is read back, so that nodes that join get it and status can speak of it. */
+/* Where a former leader served a revision and spec asks for another that is not (yet) accepted,
+ * what was served is read back, so that nodes that join get it and status can speak of it. */
 static void engine_fetch_last_good(struct engine *e, struct aap *aap)
 {
 	const char *last = js_str(aap->object, "status.updateRevision");
@@ -200,8 +199,8 @@ void engine_fetched(struct engine *e, const char *object, const char *revision, 
 	if (!aap || !aap->fetching || aap->served || !text)
 		return; /* `fetching` stays: what is not there is not asked for twice */
 	rev = engine_revision_new(e, aap->spec.name, text, n_text, mode);
-	/* Another compiler made it than ours: its id is no longer what we would call it. Serving it under
-	 * a new name is an ordinary update, which waits for a person to mend the text. */
+	/* Another compiler made it than ours: its id is no longer what we would call it. Serving it
+	 * under a new name is an ordinary update, which waits for a person to mend the text. */
 	if (strcmp(rev->id, revision) != 0) {
 		engine_revision_free(rev);
 		return;
@@ -319,7 +318,8 @@ static int64_t engine_decide(struct engine *e, struct aap *aap)
 	bool deleting = aap->spec.deleting;
 	int64_t next = INT64_MAX, due;
 
-	/* While it is not known whether this is a deletion or the end of Hauberk here, nothing changes. */
+	/* While it is not known whether this is a deletion or the end of Hauberk here, nothing
+	 * changes. */
 	aap->serving = holds && aap->spec.enabled && aap->ending != ENDING_DELETED;
 	if (e->uninstalling || (deleting && !holds)) {
 		if (aap->spec.has_finalizer && !aap->finalizer_asked) {
@@ -375,8 +375,8 @@ static bool engine_is_news(struct json_object *old, struct json_object *now)
 	struct json_object *a = js_array(old, "conditions"), *b = js_array(now, "conditions");
 	size_t i;
 
-	if (js_len(a) != js_len(b) || js_i64(old, "observedGeneration", -1) !=
-					  js_i64(now, "observedGeneration", -1))
+	if (js_len(a) != js_len(b) ||
+	    js_i64(old, "observedGeneration", -1) != js_i64(now, "observedGeneration", -1))
 		return true;
 	for (i = 0; i < js_len(b); i++)
 		if (!str_equal(js_str(js_item(a, i), "status"), js_str(js_item(b, i), "status")) ||
@@ -398,10 +398,9 @@ static void engine_announce(struct engine *e, struct aap *aap, struct json_objec
 	what = mem_printf("%s %s", reason, aap->wanted->id);
 	if (str_equal(what, aap->announced))
 		return;
-	if (aap->announced || !str_equal(reason, js_str(js_item(js_array(aap->object,
-									 "status.conditions"),
-								0),
-							"reason")))
+	if (aap->announced ||
+	    !str_equal(reason,
+		       js_str(js_item(js_array(aap->object, "status.conditions"), 0), "reason")))
 		e->ops->event(e->data, aap, warning, reason, js_str_or_empty(ready, "message"));
 	mem_replace(&aap->announced, STEAL(what));
 }
@@ -429,8 +428,7 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 		return aap->status_written_ms + ENGINE_COUNTERS_MS;
 	}
 	engine_announce(e, aap, status);
-	if (engine_is_complete(aap) &&
-	    !str_equal(js_str(old, "currentRevision"), aap->served->id))
+	if (engine_is_complete(aap) && !str_equal(js_str(old, "currentRevision"), aap->served->id))
 		e->ops->completed(e->data, aap);
 	aap->status_writing = true;
 	e->ops->write_status(e->data, aap, patch);

@@ -6,15 +6,15 @@
 #include <string.h>
 
 /*
- * A deletion waits until no node's kernel holds the profile, with these exceptions, since a dead node must
- * not hold it for ever:
+ * A deletion waits until no node's kernel holds the profile, with these exceptions, since a dead
+ * node must not hold it for ever:
  *
- *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal is noted
- *    in its AppArmorNode, and its agent is told when it comes back;
+ *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal
+ * is noted in its AppArmorNode, and its agent is told when it comes back;
  *  - a node where no agent has ever been, or that is no more.
  *
- * Before anything is removed the API server is asked whether it is Hauberk that is going (the CRD or our
- * namespace is Terminating): then the finalizer comes off and nothing is unloaded.
+ * Before anything is removed the API server is asked whether it is Hauberk that is going (the CRD
+ * or our namespace is Terminating): then the finalizer comes off and nothing is unloaded.
  */
 
 enum removal_verdict { REMOVAL_DONE, REMOVAL_WAIT, REMOVAL_NOTE };
@@ -111,9 +111,10 @@ static void removal_name_overdue(struct engine *e, struct aap *aap, const struct
 	if (aap->waits_named)
 		return;
 	aap->waits_named = true;
-	message = mem_printf("The deletion goes on without node %s: it is Ready, but its agent has not "
-			     "reported for %d s. The profile is removed there when the agent comes back.",
-			     node->name, ENGINE_DELETE_WAIT_MS / 1000);
+	message =
+	    mem_printf("The deletion goes on without node %s: it is Ready, but its agent has not "
+		       "reported for %d s. The profile is removed there when the agent comes back.",
+		       node->name, ENGINE_DELETE_WAIT_MS / 1000);
 	e->ops->event(e->data, aap, true, "RemovalPending", message);
 }
 

@@ -8,9 +8,9 @@
 #include <string.h>
 
 /*
- * What a user reads: status, made anew from the placements each time. What it keeps of the former status
- * are times: a condition's and a node's lastTransitionTime last while they say the same, also across a
- * restart of the controller.
+ * What a user reads: status, made anew from the placements each time. What it keeps of the former
+ * status are times: a condition's and a node's lastTransitionTime last while they say the same,
+ * also across a restart of the controller.
  */
 
 enum {
@@ -100,13 +100,15 @@ static char *status_ready_message(struct engine *e, const struct aap *aap, const
 
 		if (*why)
 			return mem_printf("being removed: %s", why);
-		return mem_strdup(aap->spec.deleting ? "being removed"
-						     : "spec.state is Disabled: removed from every node");
+		return mem_strdup(aap->spec.deleting
+				      ? "being removed"
+				      : "spec.state is Disabled: removed from every node");
 	}
 	if (strcmp(reason, "NodesFailed") == 0)
 		return status_failures(e, aap);
 	if (strcmp(reason, "NoMatchingNodes") == 0)
-		return mem_strdup("no node matches spec.nodeSelector, so no kernel holds the profile");
+		return mem_strdup(
+		    "no node matches spec.nodeSelector, so no kernel holds the profile");
 	if (aap->accept == ACCEPT_COMPILING)
 		return mem_strdup("the text is being compiled");
 	return mem_printf("%lld of %lld nodes hold revision %s", (long long)c->ready,
@@ -140,10 +142,10 @@ static struct condition status_ready(const struct aap *aap)
 
 static struct condition status_accepted(const struct aap *aap)
 {
-	const char *status = aap->accept == ACCEPT_OK	       ? "True"
+	const char *status = aap->accept == ACCEPT_OK          ? "True"
 			     : aap->accept == ACCEPT_COMPILING ? "Unknown"
 							       : "False";
-	const char *message = *aap->accept_message ? aap->accept_message
+	const char *message = *aap->accept_message       ? aap->accept_message
 			      : aap->accept == ACCEPT_OK ? "the text compiles and is allowed"
 							 : "the text is being compiled";
 
@@ -159,7 +161,8 @@ static struct condition status_progressing(const struct aap *aap, const struct c
 		return (struct condition){"Progressing", "False", status_accept_reason(aap->accept),
 					  ready->message};
 	if (strcmp(ready->status, "True") == 0)
-		return (struct condition){"Progressing", "False", "RolloutComplete", ready->message};
+		return (struct condition){"Progressing", "False", "RolloutComplete",
+					  ready->message};
 	return (struct condition){"Progressing", "True", "NodesUpdating", ready->message};
 }
 
@@ -188,9 +191,8 @@ static struct json_object *status_condition(const struct aap *aap, const struct 
 {
 	struct json_object *old =
 	    status_find(js_array(aap->object, "status.conditions"), "type", c->type);
-	const char *since = str_equal(js_str(old, "status"), c->status)
-				? js_str(old, "lastTransitionTime")
-				: NULL;
+	const char *since =
+	    str_equal(js_str(old, "status"), c->status) ? js_str(old, "lastTransitionTime") : NULL;
 	struct json_object *obj = js_new();
 
 	js_put_str(obj, "type", c->type);
@@ -249,8 +251,9 @@ static struct json_object *status_node(const struct aap *aap, const struct place
 	struct json_object *old =
 	    status_find(js_array(aap->object, "status.nodes"), "name", p->node->name);
 	CLEANUP(mem_freep)
-	char *message = mem_strndup(s.message ? s.message : "",
-				    strnlen(s.message ? s.message : "", 2 * STATUS_NODE_MESSAGE_MAX));
+	char *message =
+	    mem_strndup(s.message ? s.message : "",
+			strnlen(s.message ? s.message : "", 2 * STATUS_NODE_MESSAGE_MAX));
 	struct json_object *obj = js_new();
 	char since[CLOCK_TEXT_MAX];
 	bool same = old && str_equal(js_str(old, "state"), node_state_name(s.state));
@@ -393,8 +396,8 @@ struct json_object *engine_status_of(struct engine *e, const struct aap *aap, si
 	if (reasons)
 		js_put(status, "failureReasons", reasons);
 	js_print(status, &len);
-	omitted = status_nodes(aap, max_nodes, STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2),
-			       nodes);
+	omitted = status_nodes(
+	    aap, max_nodes, STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2), nodes);
 	js_put(status, "nodes", nodes);
 	if (omitted > 0)
 		js_put_i64(status, "nodesOmitted", (int64_t)omitted);

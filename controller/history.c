@@ -53,7 +53,8 @@ static void history_op_free(struct history_op *op)
 	free(op);
 }
 
-/* Names are at most 253 bytes: 200 of the profile's, 36 of its uid, 12 of the revision and two dashes. */
+/* Names are at most 253 bytes: 200 of the profile's, 36 of its uid, 12 of the revision and two
+ * dashes. */
 static char *history_name(const struct aap *aap, const char *revision)
 {
 	return mem_printf("%.200s-%s-%s", aap->spec.object, aap->spec.uid, revision);
@@ -244,7 +245,8 @@ static void history_on_fetched(void *data, const struct kube_result *res)
 			 log_s("revision", op->revision), log_s("why", res->why));
 		text = NULL;
 	}
-	h->spec.fetched(h->spec.data, op->object, op->revision, text, text ? strlen(text) : 0, mode);
+	h->spec.fetched(h->spec.data, op->object, op->revision, text, text ? strlen(text) : 0,
+			mode);
 	history_op_free(op);
 }
 
@@ -308,7 +310,8 @@ static int history_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The limit counts old revisions, as a Deployment's does: what is served or asked for is not one. */
+/* The limit counts old revisions, as a Deployment's does: what is served or asked for is not one.
+ */
 void history_prune(struct history *h, const struct aap *aap)
 {
 	size_t count = kube_informer_count(h->informer), it = 0, n = 0, i;
@@ -330,10 +333,9 @@ void history_close(struct history *h)
 {
 	if (!h)
 		return;
-	LIST_FOREACH(item, &h->writes)
-	{
-		struct history_op *op = (struct history_op *)(void *)((char *)item -
-								      offsetof(struct history_op, link));
+	LIST_FOREACH(item, &h->writes) {
+		struct history_op *op =
+		    (struct history_op *)(void *)((char *)item - offsetof(struct history_op, link));
 
 		kube_request_cancel(op->req);
 		history_op_free(op);

@@ -4,8 +4,8 @@
  * Revisions of profiles, kept as ControllerRevisions in the controller's namespace, owned by their
  * profile: what was once accepted can be read again after any restart.
  *
- * In memory there is only their metadata. The number that `kubectl rollout history` knows as a revision
- * stands in the object and, for our own use, in an annotation.
+ * In memory there is only their metadata. The number that `kubectl rollout history` knows as a
+ * revision stands in the object and, for our own use, in an annotation.
  */
 
 #include "controller/engine.h"
@@ -37,8 +37,8 @@ void history_record(struct history *history, const struct aap *aap, const struct
 /* Read it. `fetched` follows. */
 void history_fetch(struct history *history, const struct aap *aap, const char *revision);
 
-/* Delete what is beyond the profile's revisionHistoryLimit, oldest first, but never what it serves, asks for
- * or a node reports. */
+/* Delete what is beyond the profile's revisionHistoryLimit, oldest first, but never what it serves,
+ * asks for or a node reports. */
 void history_prune(struct history *history, const struct aap *aap);
 
 /* No callback comes after this. */

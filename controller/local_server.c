@@ -61,10 +61,11 @@ int local_server_new(uv_loop_t *loop, const struct local_server_spec *spec,
 	int r;
 
 	if (!local_server_is_loopback(spec->listen))
-		return err_set(err, -EINVAL,
-			       "--local-listen %s is not a loopback address: what it answers is for "
-			       "the pod itself",
-			       spec->listen);
+		return err_set(
+		    err, -EINVAL,
+		    "--local-listen %s is not a loopback address: what it answers is for "
+		    "the pod itself",
+		    spec->listen);
 	server = MEM_NEW(struct local_server);
 	server->spec = *spec;
 	http.data = server;

@@ -1,8 +1,9 @@
 #pragma once
 
 /*
- * What only the pod itself may ask, on its loopback: /healthz and /readyz. Plain HTTP, reached by the kubelet's
- * exec probes and through `kubectl port-forward`, which RBAC on pods/portforward guards.
+ * What only the pod itself may ask, on its loopback: /healthz and /readyz. Plain HTTP, reached by
+ * the kubelet's exec probes and through `kubectl port-forward`, which RBAC on pods/portforward
+ * guards.
  */
 
 #include "base/err.h"

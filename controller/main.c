@@ -61,7 +61,8 @@ int main(int argc, char **argv)
 	};
 	const struct options_spec spec = {
 	    .usage = "hauberk-controller [OPTIONS]",
-	    .about = "Watches AppArmorProfile objects, compiles them, serves the agents of all nodes and "
+	    .about = "Watches AppArmorProfile objects, compiles them, serves the agents of all "
+		     "nodes and "
 		     "writes\nstatus. SIGTERM ends it in order.",
 	    .defs = defs,
 	};
@@ -77,7 +78,8 @@ int main(int argc, char **argv)
 	if (r == 0 && n_args > 0)
 		r = err_set(&err, -EINVAL, "%s is not an option; see --help", argv[1]);
 	if (r == 0 && !log_level_parse(level, &log_level))
-		r = err_set(&err, -EINVAL, "--log-level takes debug, info, warn or error, not %s", level);
+		r = err_set(&err, -EINVAL, "--log-level takes debug, info, warn or error, not %s",
+			    level);
 	if (r < 0) {
 		fprintf(stderr, "hauberk-controller: %s\n", err.msg);
 		return 2;
@@ -95,7 +97,8 @@ int main(int argc, char **argv)
 
 		while (port > o.listen && *port != ':')
 			port--;
-		snprintf(advertise, sizeof(advertise), "%s%s", main_env("POD_IP", "127.0.0.1"), port);
+		snprintf(advertise, sizeof(advertise), "%s%s", main_env("POD_IP", "127.0.0.1"),
+			 port);
 		o.advertise = advertise;
 	}
 	r = controller_run(&o, &err);

@@ -1,8 +1,8 @@
 #pragma once
 
 /*
- * Which node is to hold which revision. Pure: no I/O, no clock, no memory of its own; the same facts give
- * the same plan.
+ * Which node is to hold which revision. Pure: no I/O, no clock, no memory of its own; the same
+ * facts give the same plan.
  */
 
 #include <stdbool.h>

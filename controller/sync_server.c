@@ -151,8 +151,7 @@ static void sync_server_on_timer(uv_timer_t *timer)
 	struct sync_server *server = container_of(timer, struct sync_server, timer);
 	int64_t now = clock_mono_ms();
 
-	LIST_FOREACH(item, &server->held)
-	{
+	LIST_FOREACH(item, &server->held) {
 		struct poll *p = container_of(item, struct poll, link);
 
 		if (p->deadline_ms > now)
@@ -233,8 +232,9 @@ static void poll_log_reports(const struct poll *p, const struct sync_request *re
 
 		log_debug("profile reported", log_s("node", p->node), log_s("profile", s->name),
 			  log_s("revision", s->target), log_s("state", sync_state_name(s->state)),
-			  log_s("reason", sync_reason_name(s->reason)), log_i("fetchUs", s->fetch_us),
-			  log_i("loadUs", s->load_us), log_i("verifyUs", s->verify_us));
+			  log_s("reason", sync_reason_name(s->reason)),
+			  log_i("fetchUs", s->fetch_us), log_i("loadUs", s->load_us),
+			  log_i("verifyUs", s->verify_us));
 	}
 }
 
@@ -287,10 +287,11 @@ static void poll_sync(struct poll *p)
 		log_warn("a sync was refused", log_s("node", p->node), log_s("why", err.msg));
 		poll_refuse(p, 400, err.msg);
 	} else if (req.protocol != SYNC_PROTOCOL) {
-		http_reply_message(p->ex, 426,
-				   "this controller speaks version %d of the agent protocol, not %lld: "
-				   "install agent and controller of one release",
-				   SYNC_PROTOCOL, (long long)req.protocol);
+		http_reply_message(
+		    p->ex, 426,
+		    "this controller speaks version %d of the agent protocol, not %lld: "
+		    "install agent and controller of one release",
+		    SYNC_PROTOCOL, (long long)req.protocol);
 		poll_free(p);
 	} else {
 		poll_take(p, &req);
@@ -497,7 +498,7 @@ static void sync_server_on_http_closed(void *data)
 static void poll_free_all(struct list *list)
 {
 	LIST_FOREACH(item, list)
-	poll_free(container_of(item, struct poll, link));
+		poll_free(container_of(item, struct poll, link));
 }
 
 void sync_server_close(struct sync_server *server, void (*closed)(void *data), void *data)

@@ -1,10 +1,11 @@
 #pragma once
 
 /*
- * The agents' door: POST /v1/sync, held until there is something to say, and GET /v1/policies/{sha256}.
+ * The agents' door: POST /v1/sync, held until there is something to say, and GET
+ * /v1/policies/{sha256}.
  *
- * Who calls is proved by identity.h before a byte of the body is looked at. What an agent says goes into
- * the engine; what the engine decides comes out by sync_server_set_changed() and
+ * Who calls is proved by identity.h before a byte of the body is looked at. What an agent says goes
+ * into the engine; what the engine decides comes out by sync_server_set_changed() and
  * sync_server_release().
  */
 
@@ -33,16 +34,16 @@ struct sync_server_spec {
 	void *data;
 };
 
-int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec,
-		    struct sync_server **ret, struct err *err);
+int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct sync_server **ret,
+		    struct err *err);
 
 uint16_t sync_server_port(const struct sync_server *server);
 
 int sync_server_set_certificate(struct sync_server *server, const char *cert_pem,
 				const char *key_pem, struct err *err);
 
-/* We lead, under this epoch: agents are answered from now on. Requests that came before the engine has
- * started are held until it has. */
+/* We lead, under this epoch: agents are answered from now on. Requests that came before the engine
+ * has started are held until it has. */
 void sync_server_lead(struct sync_server *server, int64_t epoch);
 
 /* Somebody else leads, at "host:port": agents are sent there. "": not known yet. */
@@ -52,8 +53,8 @@ void sync_server_follow(struct sync_server *server, const char *leader);
  * sync_server_release(). */
 void sync_server_set_changed(struct sync_server *server, struct node *node);
 
-/* Answer polls for which there is something to say, a bounded number at once. True when there are more:
- * call it again in the next turn of the loop. */
+/* Answer polls for which there is something to say, a bounded number at once. True when there are
+ * more: call it again in the next turn of the loop. */
 bool sync_server_release(struct sync_server *server);
 
 /* Answer all with 503, take no more, free. `closed` comes once, from the loop. */

@@ -137,7 +137,7 @@ size_t js_len(struct json_object *array)
 
 struct json_object *js_item(struct json_object *array, size_t i)
 {
-	return json_object_array_get_idx(array, i);
+	return array ? json_object_array_get_idx(array, i) : NULL;
 }
 
 static struct json_object *js_check(struct json_object *obj)

@@ -44,7 +44,7 @@ struct json_object *js_array(struct json_object *obj, const char *path);
 /* The number of elements; 0 for NULL. */
 size_t js_len(struct json_object *array);
 
-/* The element, as it is: NULL for JSON null. */
+/* The element, as it is: NULL for JSON null, past the end, and where `array` is NULL. */
 struct json_object *js_item(struct json_object *array, size_t i);
 
 /* Building: each takes over `value`. A NULL text is left out. */
