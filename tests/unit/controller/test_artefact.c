@@ -296,18 +296,25 @@ static void what_was_not_used_for_longest_makes_room(void **state)
 	assert_true(has(p, sha256[3]));
 }
 
+static void set_used(const struct place *p, const char *sha256, time_t when_s)
+{
+	CLEANUP(mem_freep) char *path = path_of(p, "artefacts", sha256);
+	struct timespec times[2] = {{.tv_sec = when_s}, {.tv_sec = when_s}};
+
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
 static void the_order_of_use_outlives_the_process(void **state)
 {
 	struct place *p = *state;
 	char sha256[3][SHA256_HEX];
 
 	put(p, 'a', 8192, sha256[0]);
-	usleep(20000); /* the files' times tell them apart */
 	put(p, 'b', 8192, sha256[1]);
-	usleep(20000);
+	set_used(p, sha256[0], 1000);
+	set_used(p, sha256[1], 2000);
 	place_open(p, 1 << 20);
-	assert_true(has(p, sha256[0]));
-	usleep(20000);
+	assert_true(has(p, sha256[0])); /* used now */
 	place_open(p, 2 * 8192);
 	put(p, 'c', 8192, sha256[2]);
 	assert_true(has(p, sha256[0]));
