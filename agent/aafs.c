@@ -1,0 +1,259 @@
+#include "aafs.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/apparmor.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { AAFS_DEPTH_MAX = 8 };
+
+void aafs_init(struct aafs *a, const char *securityfs)
+{
+	a->dir = mem_printf("%s/apparmor", securityfs);
+}
+
+void aafs_deinit(struct aafs *a)
+{
+	free(a->dir);
+	a->dir = NULL;
+}
+
+static void aafs_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static void aafs_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+static void aafs_unref_features(aa_features **features)
+{
+	if (*features)
+		aa_features_unref(*features);
+}
+
+static bool aafs_has(const struct aafs *a, const char *name)
+{
+	CLEANUP(mem_freep) char *path = mem_printf("%s/%s", a->dir, name);
+
+	return access(path, F_OK) == 0;
+}
+
+int aafs_check(const struct aafs *a, struct err *err)
+{
+	if (access(a->dir, F_OK))
+		return err_set(err, -ENOENT, "AppArmor is off in this kernel: there is no %s",
+			       a->dir);
+	if (!aafs_has(a, "policy/profiles") || !aafs_has(a, "revision"))
+		return err_set(err, -ENOTSUP,
+			       "this kernel's AppArmor cannot be read back: %s has no "
+			       "policy/profiles and revision (they came with Linux 4.13)",
+			       a->dir);
+	return 0;
+}
+
+static int aafs_features_text(aa_features *features, struct buf *ret, struct err *err)
+{
+	CLEANUP(aafs_close) int fd = memfd_create("features", MFD_CLOEXEC);
+	CLEANUP(mem_freep) char *path = mem_printf("/proc/self/fd/%d", fd);
+	char chunk[1024];
+	off_t at = 0;
+	ssize_t n;
+
+	if (fd < 0 || aa_features_write_to_fd(features, fd) < 0)
+		return err_set(err, -errno, "cannot write the kernel's feature set as text: %s",
+			       strerror(errno));
+	while ((n = pread(fd, chunk, sizeof(chunk), at)) > 0) {
+		if (!buf_add(ret, chunk, (size_t)n))
+			return err_set(err, -EFBIG, "the kernel's feature set is too long");
+		at += n;
+	}
+	return 0;
+}
+
+int aafs_features(const struct aafs *a, char **ret, struct err *err)
+{
+	CLEANUP(aafs_unref_features) aa_features *features = NULL;
+	CLEANUP(mem_freep) char *path = mem_printf("%s/features", a->dir);
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(AAFS_FEATURES_MAX);
+	int r;
+
+	if (aa_features_new(&features, AT_FDCWD, path) < 0)
+		return err_set(err, -errno, "cannot read the kernel's feature set from %s: %s",
+			       path, strerror(errno));
+	r = aafs_features_text(features, &text, err);
+	if (r == 0)
+		*ret = buf_steal(&text);
+	return r;
+}
+
+bool aafs_folder_name(const char *folder, char *ret, size_t n)
+{
+	const char *dot = strrchr(folder, '.');
+	size_t len;
+
+	if (!dot || dot == folder || !dot[1] || dot[1 + strspn(dot + 1, "0123456789")])
+		return false;
+	len = (size_t)(dot - folder);
+	if (len >= n)
+		return false;
+	memcpy(ret, folder, len);
+	ret[len] = '\0';
+	return true;
+}
+
+/* The first line's worth of a small file, without the line feed at its end. A name may hold line
+ * feeds, so only the last one is taken off. False where it cannot be read or is too long. */
+static bool aafs_read_file(int dir, const char *name, char *ret, size_t n)
+{
+	CLEANUP(aafs_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	size_t len = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return false;
+	while ((got = read(fd, ret + len, n - len)) > 0) {
+		len += (size_t)got;
+		if (len == n)
+			return false;
+	}
+	if (got < 0)
+		return false;
+	if (len > 0 && ret[len - 1] == '\n')
+		len--;
+	ret[len] = '\0';
+	return strlen(ret) == len;
+}
+
+/* A hash, or "" for a file that is not there or holds something else. */
+static void aafs_read_hash(int dir, const char *name, size_t n_hex, char *ret)
+{
+	char text[SHA256_HEX + 1];
+
+	if (aafs_read_file(dir, name, text, sizeof(text)) && str_is_hex(text, n_hex))
+		memcpy(ret, text, n_hex + 1);
+}
+
+static bool aafs_read_profile(int dir, struct aafs_profile *ret)
+{
+	char name[AAFS_NAME_MAX];
+
+	if (!aafs_read_file(dir, "name", name, sizeof(name)) ||
+	    !aafs_read_file(dir, "mode", ret->mode, sizeof(ret->mode)))
+		return false;
+	aafs_read_hash(dir, "sha1", SHA1_HEX - 1, ret->sha1);
+	aafs_read_hash(dir, "sha256", SHA256_HEX - 1, ret->sha256);
+	ret->name = mem_strdup(name);
+	return true;
+}
+
+static DIR *aafs_opendir(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+/* Add the profile in `dir`, and those below it, to the tree. A tree with more of them than it may
+ * have is cut short, and so never equal to what anybody expects. */
+// NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
+static void aafs_read_tree(int dir, int depth, struct aafs_tree *tree)
+{
+	CLEANUP(aafs_closedir) DIR *children = NULL;
+	struct aafs_profile p = {0};
+	struct dirent *entry;
+
+	if (tree->n >= AAFS_PROFILES_MAX || !aafs_read_profile(dir, &p))
+		return;
+	tree->items = mem_resize(tree->items, tree->n + 1, sizeof(*tree->items));
+	tree->items[tree->n++] = p;
+	children = depth < AAFS_DEPTH_MAX ? aafs_opendir(dir, "profiles") : NULL;
+	while (children && (entry = readdir(children))) {
+		CLEANUP(aafs_close) int child = -1;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		child = openat(dirfd(children), entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (child >= 0)
+			aafs_read_tree(child, depth + 1, tree);
+	}
+}
+
+int aafs_scan(const struct aafs *a, aafs_wanted_fn wanted, aafs_found_fn found, void *data,
+	      struct err *err)
+{
+	CLEANUP(mem_freep) char *path = mem_printf("%s/policy/profiles", a->dir);
+	CLEANUP(aafs_closedir) DIR *dir = aafs_opendir(AT_FDCWD, path);
+	char name[NAME_MAX + 1];
+	struct dirent *entry;
+
+	if (!dir)
+		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	while ((entry = readdir(dir))) {
+		CLEANUP(aafs_close) int profile = -1;
+		struct aafs_tree tree = {0};
+
+		if (!aafs_folder_name(entry->d_name, name, sizeof(name)) || !wanted(data, name))
+			continue;
+		profile = openat(dirfd(dir), entry->d_name,
+				 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (profile >= 0)
+			aafs_read_tree(profile, 0, &tree);
+		if (tree.n > 0 && wanted(data, tree.items[0].name))
+			found(data, &tree);
+		aafs_tree_clear(&tree);
+	}
+	return 0;
+}
+
+void aafs_tree_clear(struct aafs_tree *tree)
+{
+	size_t i;
+
+	for (i = 0; i < tree->n; i++)
+		free(tree->items[i].name);
+	free(tree->items);
+	*tree = (struct aafs_tree){0};
+}
+
+int aafs_revision_open(const struct aafs *a, int *ret_fd, struct err *err)
+{
+	CLEANUP(mem_freep) char *path = mem_printf("%s/revision", a->dir);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+int aafs_revision_read(int fd, int64_t *value, struct err *err)
+{
+	char text[32];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n < 0)
+		return err_set(err, -errno, "cannot read the kernel's policy revision: %s",
+			       strerror(errno));
+	text[n] = '\0';
+	*value = strtoll(text, NULL, 10);
+	return 0;
+}

@@ -1,0 +1,364 @@
+#include "agent.h"
+
+#include "base/container_of.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sha.h"
+#include "ca_watch.h"
+#include "fetch.h"
+#include "keeper.h"
+#include "kernel.h"
+#include "last_set.h"
+#include "net/http_client.h"
+#include "record.h"
+#include "sync_client.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/*
+ * The happy path:
+ *
+ *  - agent_new() takes the lock, looks at the kernel, and tells the keeper the set that was
+ * accepted last, so that a node that boots does not wait for the controller.
+ *  - When the CA is there the first sync goes out, with the report.
+ *  - A response with a set goes to the keeper. When it has nothing left to do, or a quarter of a
+ *    second after the first change that was not reported yet, the next sync goes out and tells.
+ *  - A response without a set is answered by the next sync at once: that is the long-poll.
+ *
+ * What else can happen:
+ *
+ *  - Something changes while a poll is held: policy was changed by somebody else, a task ended, a
+ *    retry worked. Where the report became another one, the poll is given up for a new one.
+ *  - The CA changes: it is used from the next request on, and a wait after a failure ends.
+ *  - The kernel has no AppArmor: the keeper is told so, and reports it.
+ */
+
+enum { AGENT_REPORT_MS = 250 };
+
+struct agent {
+	uv_loop_t *loop;
+	const struct agent_options *options;
+	int lock;
+	char boot_id[RECORD_BOOT_ID_SIZE];
+	char *kernel_release;
+	char *features; /* text; "" where AppArmor is off */
+	char features_hash[SHA256_HEX];
+	char set_hash[SHA256_HEX]; /* of the set last accepted */
+	int64_t epoch;
+	struct kernel_node kernel;
+	bool has_kernel;
+	struct keeper *keeper;
+	struct fetch_http fetch;
+	struct http_client *http;
+	struct sync_client *sync; /* NULL until there is a CA */
+	struct ca_watch ca;
+	struct last_set_writer writer;
+	uv_poll_t revision;
+	uv_timer_t report; /* runs while something waits to be reported */
+	int n_closing;
+};
+
+/* ---- speaking ---- */
+
+static bool agent_has_news(const struct agent *a)
+{
+	struct sync_report report;
+	char hash[SHA256_HEX];
+
+	keeper_report(a->keeper, &report);
+	sync_report_hash(&report, hash);
+	sync_report_clear(&report);
+	return strcmp(hash, sync_client_told_report(a->sync)) != 0;
+}
+
+static void agent_speak(struct agent *a)
+{
+	uv_timer_stop(&a->report);
+	if (!a->sync || (sync_client_is_polling(a->sync) && !agent_has_news(a)))
+		return;
+	sync_client_go(a->sync);
+}
+
+static void agent_on_report_timer(uv_timer_t *timer)
+{
+	agent_speak(container_of(timer, struct agent, report));
+}
+
+/* Memory that a large set took goes back, and what the next boot wants goes to disk, once the
+ * report is on its way. */
+static void agent_settle(struct agent *a)
+{
+	agent_speak(a);
+	last_set_flush(&a->writer);
+	malloc_trim(0);
+}
+
+static void agent_on_changed(void *data)
+{
+	struct agent *a = data;
+
+	if (!a->keeper)
+		return;
+	if (!keeper_is_busy(a->keeper))
+		agent_settle(a);
+	else if (!uv_is_active((uv_handle_t *)&a->report))
+		uv_timer_start(&a->report, agent_on_report_timer, AGENT_REPORT_MS, 0);
+}
+
+static void agent_fill(void *data, struct sync_request *req)
+{
+	const struct agent *a = data;
+
+	req->agent_version = mem_strdup(HAUBERK_VERSION);
+	req->kernel_release = mem_strdup(a->kernel_release);
+	req->boot_id = mem_strdup(a->boot_id);
+	req->features_text = *a->features ? mem_strdup(a->features) : NULL;
+	memcpy(req->features, a->features_hash, sizeof(req->features));
+	memcpy(req->set_hash, a->set_hash, sizeof(req->set_hash));
+	keeper_report(a->keeper, &req->report);
+	sync_report_hash(&req->report, req->report_hash);
+}
+
+/* ---- being told ---- */
+
+static void agent_take_set(struct agent *a, struct sync_response *res)
+{
+	log_info("set received", log_i("profiles", (int64_t)res->n), log_i("epoch", res->epoch),
+		 log_s("hash", res->set_hash));
+	memcpy(a->set_hash, res->set_hash, sizeof(a->set_hash));
+	last_set_note(&a->writer, res->set_hash, res->items, res->n);
+	keeper_tell(a->keeper, STEAL(res->items), res->n, false);
+	res->n = 0;
+}
+
+static void agent_on_response(void *data, struct sync_response *res)
+{
+	struct agent *a = data;
+
+	if (res->epoch != a->epoch) {
+		a->epoch = res->epoch;
+		last_set_note_epoch(&a->writer, a->epoch);
+	}
+	if (res->has_set) {
+		agent_take_set(a, res);
+		return;
+	}
+	keeper_confirm(a->keeper);
+	if (!keeper_is_busy(a->keeper) && !sync_client_is_polling(a->sync))
+		agent_settle(a);
+}
+
+static void agent_on_ca(void *data, const char *pem)
+{
+	struct agent *a = data;
+	struct err err;
+
+	if (http_client_set_tls(a->http, &(struct http_tls){.ca_pem = pem}, &err) < 0) {
+		log_error("cannot use the CA", log_s("error", err.msg));
+		return;
+	}
+	log_info("CA read", log_s("path", a->options->ca_dir));
+	if (!a->sync)
+		a->sync = sync_client_new(&(struct sync_client_spec){
+		    .loop = a->loop,
+		    .http = a->http,
+		    .url = a->options->url,
+		    .address = a->options->address,
+		    .token_file = a->options->token_file,
+		    .epoch = a->epoch,
+		    .fill = agent_fill,
+		    .on_response = agent_on_response,
+		    .data = a,
+		});
+	sync_client_retry(a->sync);
+}
+
+static void agent_on_revision(uv_poll_t *poll, int status, int events)
+{
+	struct agent *a = container_of(poll, struct agent, revision);
+
+	(void)events;
+	if (status < 0) {
+		log_error("cannot watch the kernel's policy", log_s("error", uv_strerror(status)));
+		uv_poll_stop(poll);
+		return;
+	}
+	keeper_look(a->keeper);
+}
+
+/* ---- beginning ---- */
+
+static int agent_lock(struct agent *a, struct err *err)
+{
+	CLEANUP(mem_freep) char *path = mem_printf("%s/lock", a->options->state_dir);
+
+	if (file_make_dirs(a->options->state_dir, err) < 0)
+		return err->code;
+	a->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (a->lock < 0)
+		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	if (flock(a->lock, LOCK_EX | LOCK_NB) < 0)
+		return err_set(err, -EBUSY, "another hauberk-agent runs on this node: it holds %s",
+			       path);
+	return 0;
+}
+
+static int agent_read_node(struct agent *a, struct err *err)
+{
+	CLEANUP(mem_freep)
+	char *path = mem_printf("%s/sys/kernel/random/boot_id", a->options->proc);
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(256);
+	struct utsname uts;
+	int r = file_read(path, &text, err);
+
+	if (r < 0)
+		return r;
+	snprintf(a->boot_id, sizeof(a->boot_id), "%.*s", (int)strcspn(buf_text(&text), "\n"),
+		 buf_text(&text));
+	uname(&uts);
+	a->kernel_release = mem_strdup(uts.release);
+	return 0;
+}
+
+/* What cannot be done with this kernel is the controller's to know, not a reason to end. */
+static void agent_open_kernel(struct agent *a, struct err *off)
+{
+	int r = kernel_node_init(&a->kernel, a->options->securityfs, a->options->proc, off);
+
+	if (r == 0)
+		r = aafs_features(&a->kernel.aafs, &a->features, off);
+	a->has_kernel = r == 0;
+	if (!a->has_kernel) {
+		a->features = mem_strdup("");
+		log_warn("this node cannot be given policy", log_s("reason", off->msg));
+		return;
+	}
+	sha256_hex(a->features, strlen(a->features), a->features_hash);
+}
+
+static int agent_open_keeper(struct agent *a, const char *off_reason, struct err *err)
+{
+	fetch_http_init(&a->fetch, a->http, a->options->url, a->options->token_file);
+	return keeper_new(
+	    &(struct keeper_spec){
+		.loop = a->loop,
+		.state_dir = a->options->state_dir,
+		.boot_id = a->boot_id,
+		.kernel = a->has_kernel ? &a->kernel.ops : NULL,
+		.off_reason = off_reason,
+		.fetcher = &a->fetch.ops,
+		.cache_max_bytes = a->options->cache_max_bytes,
+		.changed = agent_on_changed,
+		.data = a,
+	    },
+	    &a->keeper, err);
+}
+
+static void agent_tell_last_set(struct agent *a)
+{
+	struct last_set set;
+	struct err err;
+
+	if (last_set_load(a->options->state_dir, &set, &err) < 0)
+		log_warn("the last set is not known", log_s("error", err.msg));
+	a->epoch = set.epoch;
+	memcpy(a->set_hash, set.hash, sizeof(a->set_hash));
+	log_info("starting", log_s("version", HAUBERK_VERSION), log_s("boot", a->boot_id),
+		 log_s("kernel", a->kernel_release), log_i("profiles", (int64_t)set.n),
+		 log_i("epoch", set.epoch));
+	keeper_tell(a->keeper, STEAL(set.items), set.n, true);
+}
+
+static void agent_watch(struct agent *a)
+{
+	uv_timer_init(a->loop, &a->report);
+	ca_watch_start(&a->ca, a->loop, a->options->ca_dir, agent_on_ca, a);
+	if (!a->has_kernel)
+		return;
+	uv_poll_init(a->loop, &a->revision, a->kernel.revision_fd);
+	uv_poll_start(&a->revision, UV_READABLE, agent_on_revision);
+}
+
+static void agent_free(struct agent *a)
+{
+	kernel_node_deinit(&a->kernel);
+	if (a->lock >= 0)
+		close(a->lock);
+	free(a->features);
+	free(a->kernel_release);
+	free(a);
+}
+
+int agent_new(uv_loop_t *loop, const struct agent_options *options, struct agent **ret,
+	      struct err *err)
+{
+	struct agent *a = MEM_NEW(struct agent);
+	struct err off = {0};
+	int r;
+
+	*a = (struct agent){
+	    .loop = loop, .options = options, .lock = -1, .kernel = {.revision_fd = -1}};
+	r = agent_lock(a, err);
+	if (r == 0)
+		r = agent_read_node(a, err);
+	if (r < 0) {
+		agent_free(a);
+		return r;
+	}
+	agent_open_kernel(a, &off);
+	a->http = http_client_new(loop);
+	last_set_writer_init(&a->writer, loop, options->state_dir);
+	agent_watch(a);
+	*ret = a;
+	r = agent_open_keeper(a, off.msg, err);
+	if (r == 0)
+		agent_tell_last_set(a);
+	return r;
+}
+
+/* ---- end ---- */
+
+static void agent_one_closed(struct agent *a)
+{
+	if (--a->n_closing == 0)
+		agent_free(a);
+}
+
+static void agent_on_handle_closed(uv_handle_t *handle)
+{
+	agent_one_closed(handle->data);
+}
+
+static void agent_on_http_closed(void *data)
+{
+	agent_one_closed(data);
+}
+
+static void agent_close_handle(struct agent *a, uv_handle_t *handle)
+{
+	handle->data = a;
+	a->n_closing++;
+	uv_close(handle, agent_on_handle_closed);
+}
+
+void agent_close(struct agent *a)
+{
+	if (!a)
+		return;
+	sync_client_close(STEAL(a->sync));
+	keeper_close(STEAL(a->keeper));
+	last_set_writer_close(&a->writer);
+	ca_watch_close(&a->ca);
+	a->n_closing = 1;
+	http_client_close(a->http, agent_on_http_closed, a);
+	agent_close_handle(a, (uv_handle_t *)&a->report);
+	if (a->has_kernel)
+		agent_close_handle(a, (uv_handle_t *)&a->revision);
+}

@@ -1,0 +1,283 @@
+#include "keeper_priv.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "policy/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { KEEPER_QUIET_MS = 600000 };
+
+struct desired_facts keeper_facts(const struct keeper *k, const struct unit *u)
+{
+	return (struct desired_facts){
+	    .item = u->has_item ? &u->item : NULL,
+	    .set_is_old = k->set_is_old,
+	    .entry = record_get(&k->record, u->name),
+	    .kernel = &u->kernel,
+	    .boot_id = k->boot_id,
+	};
+}
+
+static uint64_t keeper_random(void)
+{
+	uint64_t random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		return 0;
+	return random;
+}
+
+static void keeper_wait(struct keeper *k, struct unit *u)
+{
+	u->retry_at_ms = clock_mono_ms() + unit_backoff_ms(u, keeper_random());
+	unit_enter(u, UNIT_WAITING);
+	keeper_arm_retry(k);
+}
+
+void keeper_fail(struct keeper *k, struct unit *u, enum sync_reason reason, const struct err *err)
+{
+	unit_fail(u, reason, err->msg);
+	keeper_wait(k, u);
+	log_warn("profile failed", log_s("profile", u->name), log_s("revision", u->item.revision),
+		 log_s("reason", sync_reason_name(reason)), log_s("error", err->msg),
+		 log_i("retry_ms", u->retry_at_ms - clock_mono_ms()));
+}
+
+static void keeper_stop_fetch(struct keeper *k, struct unit *u)
+{
+	if (u->phase != UNIT_FETCHING)
+		return;
+	k->fetcher->cancel(k->fetcher->data, u->fetch);
+	u->fetch = NULL;
+	k->n_fetches--;
+}
+
+void keeper_rest(struct keeper *k, struct unit *u)
+{
+	keeper_stop_fetch(k, u);
+	unit_enter(u, UNIT_RESTING);
+}
+
+void keeper_queue_load(struct keeper *k, struct unit *u)
+{
+	unit_enter(u, policy_cache_has(&k->cache, u->item.artefact) ? UNIT_READY : UNIT_QUEUED);
+}
+
+/* One that was as told and is not any more was changed by somebody else. It waits, longer each
+ * time, so that two who disagree do not race. */
+static void keeper_decide_repair(struct keeper *k, struct unit *u)
+{
+	int64_t now = clock_mono_ms();
+
+	if (now - u->changed_at_ms > KEEPER_QUIET_MS)
+		u->backoff.tries = 0;
+	u->changed_at_ms = now;
+	unit_fail(u, SYNC_REASON_NONE,
+		  "somebody else changed or removed it in the kernel; it will be loaded again");
+	log_warn("profile was changed by somebody else", log_s("profile", u->name));
+	keeper_wait(k, u);
+}
+
+/* What is under way, or waits for its next try, is left alone. */
+static void keeper_decide_load(struct keeper *k, struct unit *u, enum desired_action before)
+{
+	struct err err;
+
+	if (u->phase != UNIT_RESTING && before == DESIRED_LOAD)
+		return;
+	keeper_rest(k, u);
+	unit_recover(u);
+	if (policy_name_check(u->name, &err) < 0) {
+		keeper_fail(k, u, SYNC_REASON_LOAD_FAILED, &err);
+		return;
+	}
+	k->has_intentions |= record_intend(&k->record, &u->item);
+	if (before == DESIRED_KEEP)
+		keeper_decide_repair(k, u);
+	else
+		keeper_queue_load(k, u);
+}
+
+static void keeper_decide_keep(struct keeper *k, struct unit *u)
+{
+	struct desired_facts facts;
+
+	keeper_rest(k, u);
+	unit_recover(u);
+	record_confirm(&k->record, &u->item, k->boot_id);
+	facts = keeper_facts(k, u);
+	u->has_leftovers = desired_leftover(&facts, 0) != NULL;
+	if (u->has_leftovers)
+		unit_enter(u, UNIT_REMOVING);
+}
+
+static void keeper_decide_conflict(struct keeper *k, struct unit *u)
+{
+	keeper_rest(k, u);
+	if (u->reason != SYNC_REASON_NAME_CONFLICT)
+		log_warn("profile is not ours", log_s("profile", u->name));
+	unit_fail(u, SYNC_REASON_NAME_CONFLICT,
+		  "the kernel holds a profile of this name that Hauberk did not load; it is left "
+		  "alone until it goes away, or until the object has the annotation "
+		  "" PROFILE_ADOPT_ANNOTATION ": \"true\"");
+}
+
+static void keeper_decide_remove(struct keeper *k, struct unit *u, enum desired_action before)
+{
+	if (u->phase != UNIT_RESTING && before == DESIRED_REMOVE)
+		return;
+	keeper_rest(k, u);
+	unit_recover(u);
+	unit_enter(u, UNIT_REMOVING);
+}
+
+static void keeper_decide_nothing(struct keeper *k, struct unit *u)
+{
+	keeper_rest(k, u);
+	unit_recover(u);
+	if (u->desired.action == DESIRED_GONE || u->desired.action == DESIRED_NOTHING)
+		record_forget(&k->record, u->name);
+}
+
+void keeper_decide(struct keeper *k, struct unit *u)
+{
+	struct desired_facts facts = keeper_facts(k, u);
+	enum desired_action before = u->desired.action;
+
+	u->desired = desired_decide(&facts);
+	switch (u->desired.action) {
+	case DESIRED_LOAD:
+		keeper_decide_load(k, u, before);
+		break;
+	case DESIRED_KEEP:
+		keeper_decide_keep(k, u);
+		break;
+	case DESIRED_CONFLICT:
+		keeper_decide_conflict(k, u);
+		break;
+	case DESIRED_REMOVE:
+		keeper_decide_remove(k, u, before);
+		break;
+	case DESIRED_NOTHING:
+	case DESIRED_WAIT:
+	case DESIRED_GONE:
+	case DESIRED_ORPHAN:
+		keeper_decide_nothing(k, u);
+		break;
+	}
+}
+
+static bool keeper_wants(void *data, const char *name)
+{
+	const struct keeper *k = data;
+
+	return map_get(&k->units, name) != NULL;
+}
+
+static void keeper_found(void *data, struct aafs_tree *tree)
+{
+	struct keeper *k = data;
+	struct unit *u = map_get(&k->units, tree->items[0].name);
+
+	aafs_tree_clear(&u->kernel);
+	u->kernel = *tree;
+	*tree = (struct aafs_tree){0};
+	u->is_seen = true;
+}
+
+/* Read all of ours again. A kernel that cannot be read leaves what was known. */
+static int keeper_scan(struct keeper *k, struct err *err)
+{
+	size_t it = 0;
+	void *value;
+	int r;
+
+	while (map_next(&k->units, &it, NULL, &value))
+		((struct unit *)value)->is_seen = false;
+	r = k->kernel->scan(k->kernel->data, keeper_wants, keeper_found, k, err);
+	for (it = 0; r == 0 && map_next(&k->units, &it, NULL, &value);)
+		if (!((struct unit *)value)->is_seen)
+			aafs_tree_clear(&((struct unit *)value)->kernel);
+	return r;
+}
+
+static bool keeper_wants_one(void *data, const char *name)
+{
+	return strcmp(((struct unit *)data)->name, name) == 0;
+}
+
+static void keeper_found_one(void *data, struct aafs_tree *tree)
+{
+	struct unit *u = data;
+
+	u->kernel = *tree;
+	*tree = (struct aafs_tree){0};
+}
+
+int keeper_scan_one(struct keeper *k, struct unit *u, struct err *err)
+{
+	aafs_tree_clear(&u->kernel);
+	return k->kernel->scan(k->kernel->data, keeper_wants_one, keeper_found_one, u, err);
+}
+
+static bool keeper_is_done_with(const struct unit *u)
+{
+	return !u->has_item && u->desired.action == DESIRED_NOTHING;
+}
+
+static void keeper_decide_all(struct keeper *k)
+{
+	size_t it = 0;
+	const char *name;
+	void *value;
+
+	while (map_next(&k->units, &it, &name, &value)) {
+		struct unit *u = value;
+
+		keeper_decide(k, u);
+		if (keeper_is_done_with(u))
+			unit_free(map_del(&k->units, name));
+	}
+	keeper_wake(k);
+}
+
+/* True when policy was changed by somebody else since it was last read as a whole. */
+bool keeper_kernel_moved(struct keeper *k, int64_t *ret_revision)
+{
+	struct err err;
+	int64_t revision = k->revision;
+
+	if (k->kernel->revision(k->kernel->data, &revision, &err) < 0)
+		log_warn("cannot tell whether policy changed", log_s("error", err.msg));
+	*ret_revision = revision;
+	return revision != k->revision;
+}
+
+void keeper_read_all(struct keeper *k)
+{
+	struct err err;
+	int64_t revision;
+
+	keeper_kernel_moved(k, &revision);
+	k->must_read = keeper_scan(k, &err) < 0;
+	if (k->must_read) {
+		log_warn("cannot read the kernel's policy", log_s("error", err.msg));
+		keeper_arm_retry(k);
+		return;
+	}
+	k->revision = revision;
+	keeper_decide_all(k);
+}
+
+/* After a change of our own, which moves the revision by one: when it did, and nothing else did,
+ * there is no need to read all the rest again. */
+void keeper_note_own_change(struct keeper *k)
+{
+	int64_t revision;
+
+	if (keeper_kernel_moved(k, &revision) && revision == k->revision + 1)
+		k->revision = revision;
+}

@@ -1,0 +1,179 @@
+#include "keeper_priv.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/sha.h"
+#include "policy/blob.h"
+
+#include <string.h>
+
+enum { KEEPER_FETCHES_MAX = 4 };
+
+static bool keeper_needs(void *data, const char *hash)
+{
+	const struct keeper *k = data;
+	size_t it = 0;
+	void *value;
+
+	while (map_next(&k->units, &it, NULL, &value)) {
+		const struct unit *u = value;
+
+		if (u->has_item && strcmp(u->item.artefact, hash) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int keeper_check_bytes(const struct unit *u, const struct buf *bytes, struct err *err)
+{
+	char hash[SHA256_HEX];
+
+	sha256_hex(buf_text(bytes), bytes->len, hash);
+	if ((int64_t)bytes->len != u->item.artefact_size || strcmp(hash, u->item.artefact) != 0)
+		return err_set(err, -EBADMSG,
+			       "what the controller sent is not the artefact promised: %zu bytes "
+			       "with hash %.12s instead of %lld with %.12s",
+			       bytes->len, hash, (long long)u->item.artefact_size,
+			       u->item.artefact);
+	return 0;
+}
+
+/* A disk that is full costs a fetch later and nothing else. */
+static void keeper_keep_bytes(struct keeper *k, struct unit *u)
+{
+	struct err err;
+
+	if (policy_cache_put(&k->cache, u->item.artefact, u->bytes.data, u->bytes.len, keeper_needs,
+			     k, &err) < 0)
+		log_warn("artefact is not kept on disk", log_s("profile", u->name),
+			 log_s("error", err.msg));
+}
+
+static void keeper_on_fetched(void *ctx, int code, struct buf *bytes, const struct err *fetch_err)
+{
+	struct unit *u = ctx;
+	struct keeper *k = u->keeper;
+	struct err err;
+
+	k->n_fetches--;
+	u->fetch = NULL;
+	u->fetch_us = clock_mono_us() - u->fetch_started_us;
+	keeper_wake(k);
+	if (code < 0) {
+		keeper_fail(k, u,
+			    code == -EFBIG ? SYNC_REASON_BAD_ARTEFACT : SYNC_REASON_FETCH_FAILED,
+			    fetch_err);
+		return;
+	}
+	if (keeper_check_bytes(u, bytes, &err) < 0) {
+		keeper_fail(k, u, SYNC_REASON_BAD_ARTEFACT, &err);
+		return;
+	}
+	unit_enter(u, UNIT_READY);
+	u->bytes = *bytes;
+	*bytes = (struct buf){0};
+	keeper_keep_bytes(k, u);
+}
+
+void keeper_start_fetches(struct keeper *k)
+{
+	struct unit *u;
+
+	while (k->n_fetches < KEEPER_FETCHES_MAX && (u = keeper_find(k, UNIT_QUEUED))) {
+		k->n_fetches++;
+		u->fetch_started_us = clock_mono_us();
+		unit_enter(u, UNIT_FETCHING);
+		u->fetch = k->fetcher->start(k->fetcher->data, u->item.artefact,
+					     u->item.artefact_size, keeper_on_fetched, u);
+	}
+}
+
+static int keeper_check_blob(const struct unit *u, const struct buf *bytes, struct err *err)
+{
+	struct policy_blob blob = {0};
+	int r = policy_blob_parse(bytes->data, bytes->len, &blob, err);
+
+	if (r == 0)
+		r = policy_blob_check(&blob, u->name, u->item.mode, err);
+	policy_blob_clear(&blob);
+	return r;
+}
+
+/* Loaded is not enough: read back what the kernel made of it. */
+static void keeper_verify(struct keeper *k, struct unit *u)
+{
+	int64_t start_us = clock_mono_us();
+	struct desired_facts facts;
+	struct err why;
+	int r = keeper_scan_one(k, u, &why);
+
+	u->verify_us = clock_mono_us() - start_us;
+	record_confirm(&k->record, &u->item, k->boot_id);
+	keeper_note_own_change(k);
+	if (r < 0 ||
+	    !desired_fits(&u->kernel, u->item.hashes, u->item.n_hashes, u->item.mode, &why)) {
+		facts = keeper_facts(k, u);
+		u->desired = desired_decide(&facts);
+		keeper_fail(k, u, SYNC_REASON_VERIFY_FAILED, &why);
+		return;
+	}
+	keeper_decide(k, u);
+	if (u->backoff_for != SYNC_REASON_NONE)
+		u->backoff.tries = 0;
+	log_info("profile loaded", log_s("profile", u->name), log_s("revision", u->item.revision),
+		 log_i("fetch_us", u->fetch_us), log_i("load_us", u->load_us),
+		 log_i("verify_us", u->verify_us));
+}
+
+static void keeper_load_bytes(struct keeper *k, struct unit *u, const struct buf *bytes)
+{
+	int64_t start_us;
+	struct err err;
+
+	if (keeper_check_blob(u, bytes, &err) < 0) {
+		keeper_fail(k, u, SYNC_REASON_BAD_ARTEFACT, &err);
+		return;
+	}
+	start_us = clock_mono_us();
+	if (k->kernel->replace(k->kernel->data, bytes->data, bytes->len, &err) < 0) {
+		keeper_fail(k, u, SYNC_REASON_LOAD_FAILED, &err);
+		return;
+	}
+	u->load_us = clock_mono_us() - start_us;
+	keeper_verify(k, u);
+}
+
+/* The bytes are those just fetched, or those on disk; both have been checked against their hash. */
+void keeper_load(struct keeper *k, struct unit *u)
+{
+	CLEANUP(buf_clear) struct buf bytes = u->bytes;
+	struct err err;
+
+	u->bytes = (struct buf)BUF_INIT(SYNC_ARTEFACT_MAX);
+	if (bytes.len == 0 && policy_cache_get(&k->cache, u->item.artefact, &bytes, &err) < 0) {
+		log_warn("artefact is fetched again", log_s("profile", u->name),
+			 log_s("error", err.msg));
+		unit_enter(u, UNIT_QUEUED);
+		return;
+	}
+	keeper_load_bytes(k, u, &bytes);
+}
+
+/* Nothing is loaded that the record on disk does not know. */
+void keeper_write_intentions(struct keeper *k)
+{
+	size_t it = 0;
+	void *value;
+	struct err err;
+
+	if (!k->has_intentions)
+		return;
+	if (record_save(&k->record, &err) == 0) {
+		k->has_intentions = false;
+		return;
+	}
+	while (map_next(&k->units, &it, NULL, &value))
+		if (((struct unit *)value)->phase == UNIT_READY)
+			keeper_fail(k, value, SYNC_REASON_DISK_FULL, &err);
+}

@@ -1,0 +1,254 @@
+#include "tasks.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TASKS_LABEL_MAX = 16384, TASKS_CGROUP_MAX = 16384, TASKS_COMM_MAX = 64 };
+
+struct tasks_walk {
+	const struct map *uses;
+	int process; /* /proc/PID */
+	int task;    /* /proc/PID/task/TID */
+	int64_t pid;
+	char *label; /* scratch, TASKS_LABEL_MAX bytes */
+};
+
+static void tasks_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static void tasks_closedir(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+/* The start of a file as text; -errno where it cannot be read, -EFBIG where it is cut. */
+static int tasks_read(int dir, const char *name, char *ret, size_t n)
+{
+	CLEANUP(tasks_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	while (len < n && (got = read(fd, ret + len, n - len)) != 0) {
+		if (got < 0)
+			return -errno;
+		len += (size_t)got;
+	}
+	if (len == n)
+		return -EFBIG;
+	ret[len] = '\0';
+	return 0;
+}
+
+void tasks_split_label(char *text, void (*component)(void *data, char *name), void *data)
+{
+	size_t n = strlen(text);
+	char *mode;
+	char *next;
+
+	if (n > 0 && text[n - 1] == '\n')
+		text[--n] = '\0';
+	mode = n > 0 && text[n - 1] == ')' ? strrchr(text, '(') : NULL;
+	if (mode && mode > text && mode[-1] == ' ')
+		mode[-1] = '\0';
+	for (; text; text = next) {
+		next = strstr(text, "//&");
+		if (next) {
+			*next = '\0';
+			next += 3;
+		}
+		component(data, text);
+	}
+}
+
+/* The state of a thread, the letter behind the last ')' of its stat line: comm may hold any. */
+static bool tasks_is_dead(int task)
+{
+	char stat[1024];
+	const char *end;
+
+	if (tasks_read(task, "stat", stat, sizeof(stat)) < 0)
+		return true;
+	end = strrchr(stat, ')');
+	return !end || strchr("ZXx", end[1] == ' ' ? end[2] : 'Z');
+}
+
+static bool tasks_is_uid(const char *s, size_t n)
+{
+	if (n == 32)
+		return strspn(s, "0123456789abcdef") >= 32;
+	return n == 36 && strspn(s, "0123456789abcdef-_") >= 36;
+}
+
+bool tasks_pod_uid(const char *cgroup, char ret[TASKS_POD_UID_SIZE])
+{
+	const char *s = cgroup;
+	size_t i;
+
+	while ((s = strstr(s, "pod"))) {
+		bool starts = s == cgroup || s[-1] == '/' || s[-1] == '-';
+		size_t n = strcspn(s += 3, "/.\n");
+
+		if (!starts || !tasks_is_uid(s, n))
+			continue;
+		for (i = 0; i < n; i++)
+			ret[i] = s[i] == '_' ? '-' : s[i];
+		ret[n] = '\0';
+		return true;
+	}
+	return false;
+}
+
+/* Name the process, once, among those that hold a profile. */
+static void tasks_add_holder(struct tasks_use *use, const struct tasks_walk *w)
+{
+	struct sync_holder *h = &use->holders[use->n_holders];
+	CLEANUP(mem_freep) char *cgroup = NULL;
+	char comm[TASKS_COMM_MAX];
+	char uid[TASKS_POD_UID_SIZE];
+
+	if (use->last_pid == w->pid)
+		return;
+	use->last_pid = w->pid;
+	use->n++;
+	if (use->n_holders == SYNC_HOLDERS_MAX)
+		return;
+	cgroup = mem_alloc(TASKS_CGROUP_MAX, 1);
+	if (tasks_read(w->process, "comm", comm, sizeof(comm)) < 0)
+		comm[0] = '\0';
+	comm[strcspn(comm, "\n")] = '\0';
+	str_make_printable(comm, sizeof(comm));
+	if (tasks_read(w->process, "cgroup", cgroup, TASKS_CGROUP_MAX) < 0 ||
+	    !tasks_pod_uid(cgroup, uid))
+		uid[0] = '\0';
+	*h = (struct sync_holder){
+	    .pod_uid = mem_strdup(uid), .command = mem_strdup(comm), .pid = w->pid};
+	use->n_holders++;
+}
+
+/* "web//a//b" holds "web", "web//a" and itself. A component in a namespace starts with ':' and is
+ * another profile, whatever it is called there. */
+static void tasks_on_component(void *data, char *name)
+{
+	struct tasks_walk *w = data;
+	char *end = name;
+	struct tasks_use *use;
+
+	if (name[0] == ':')
+		return;
+	do {
+		end = strstr(end, "//");
+		if (end)
+			*end = '\0';
+		use = map_get(w->uses, name);
+		if (use && !tasks_is_dead(w->task))
+			tasks_add_holder(use, w);
+		if (end) {
+			*end = '/';
+			end += 2;
+		}
+	} while (end);
+}
+
+/* attr/apparmor/current is AppArmor's own; attr/current is that of the first module that fills it,
+ * and all there is before Linux 5.8. */
+static int tasks_read_label(struct tasks_walk *w)
+{
+	int r = tasks_read(w->task, "attr/apparmor/current", w->label, TASKS_LABEL_MAX);
+
+	return r == -ENOENT ? tasks_read(w->task, "attr/current", w->label, TASKS_LABEL_MAX) : r;
+}
+
+static int tasks_look_at_thread(struct tasks_walk *w, int tasks, const char *tid, struct err *err)
+{
+	CLEANUP(tasks_close) int task = openat(tasks, tid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (task < 0)
+		return 0;
+	w->task = task;
+	r = tasks_read_label(w);
+	/* A task that has ended meanwhile holds nothing. */
+	if (r == -ESRCH || (r < 0 && tasks_is_dead(task)))
+		return 0;
+	if (r < 0)
+		return err_set(err, r, "cannot read the label of process %lld: %s",
+			       (long long)w->pid, strerror(-r));
+	tasks_split_label(w->label, tasks_on_component, w);
+	return 0;
+}
+
+static int tasks_look_at_process(struct tasks_walk *w, int proc, const char *pid, struct err *err)
+{
+	CLEANUP(tasks_close) int process = openat(proc, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(tasks_closedir) DIR *tasks = NULL;
+	struct dirent *entry;
+	int fd;
+	int r = 0;
+
+	if (process < 0)
+		return 0;
+	fd = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	tasks = fd < 0 ? NULL : fdopendir(fd);
+	if (!tasks)
+		return 0;
+	w->process = process;
+	w->pid = strtoll(pid, NULL, 10);
+	while (r == 0 && (entry = readdir(tasks)))
+		if (entry->d_name[0] != '.')
+			r = tasks_look_at_thread(w, dirfd(tasks), entry->d_name, err);
+	return r;
+}
+
+/* Process 2 is kthreadd in the first PID namespace and in no other. */
+static int tasks_check_host(int proc, const char *path, struct err *err)
+{
+	char comm[TASKS_COMM_MAX];
+
+	if (tasks_read(proc, "2/comm", comm, sizeof(comm)) < 0 || strcmp(comm, "kthreadd\n") != 0)
+		return err_set(err, -EPERM,
+			       "%s does not show the host's processes, so what is in use cannot "
+			       "be told (hostPID is missing)",
+			       path);
+	return 0;
+}
+
+int tasks_scan(const char *proc, const struct map *uses, struct err *err)
+{
+	CLEANUP(tasks_closedir) DIR *dir = opendir(proc);
+	CLEANUP(mem_freep) char *label = mem_alloc(TASKS_LABEL_MAX, 1);
+	struct tasks_walk w = {.uses = uses, .label = label};
+	struct dirent *entry;
+	int r;
+
+	if (!dir)
+		return err_set(err, -errno, "cannot open %s: %s", proc, strerror(errno));
+	r = tasks_check_host(dirfd(dir), proc, err);
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
+			r = tasks_look_at_process(&w, dirfd(dir), entry->d_name, err);
+	return r;
+}
+
+void tasks_use_clear(struct tasks_use *use)
+{
+	size_t i;
+
+	for (i = 0; i < use->n_holders; i++) {
+		free(use->holders[i].pod_uid);
+		free(use->holders[i].command);
+	}
+	*use = (struct tasks_use){0};
+}
