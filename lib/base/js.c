@@ -26,7 +26,7 @@ static int js_parse_with(struct json_tokener *tok, const char *text, size_t n,
 		e = json_tokener_get_error(tok);
 		at = n;
 	}
-	if (e == json_tokener_continue)
+	if (e == json_tokener_continue || e == json_tokener_error_parse_eof)
 		return err_set(err, -EINVAL, "the JSON ends too early, after byte %zu", n);
 	if (e != json_tokener_success)
 		return err_set(err, -EINVAL, "the JSON is malformed at byte %zu: %s", at,

@@ -169,7 +169,9 @@ static int yml_scalar(struct yml *y, struct json_object **ret)
 		return -EINVAL;
 	if (n > INT32_MAX)
 		return yml_fail(y, "the text is too long");
-	if (y->event.data.scalar.plain_implicit)
+	/* libyaml says plain_implicit also of a quoted text behind the tag "!". */
+	if (y->event.data.scalar.plain_implicit &&
+	    y->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
 		return yml_plain(y, text, n, ret);
 	*ret = json_object_new_string_len(text, (int)n);
 	return 0;

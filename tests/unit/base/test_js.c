@@ -1,0 +1,156 @@
+#include "base/js.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int parse(const char *text, struct json_object **ret, struct err *err)
+{
+	return js_parse(text, strlen(text), ret, err);
+}
+
+static void a_value_is_the_whole_text(void **state)
+{
+	static const struct {
+		const char *text, *words; /* NULL: taken */
+	} cases[] = {
+	    {"{}", NULL},
+	    {" [1, 2] \r\n\t", NULL},
+	    {"12", NULL},
+	    {"\"x\"", NULL},
+	    {"true", NULL},
+	    {"null", NULL},
+	    {"", "too early"},
+	    {"   ", "too early"},
+	    {"{", "too early"},
+	    {"\"x", "too early"},
+	    {"{} {}", "at byte 3"},
+	    {"{}x", "at byte 2"},
+	    {"12 13", "at byte 3"},
+	    {"{\"a\": 1,}", "malformed"},
+	    {"[1,]", "malformed"},
+	    {"{a: 1}", "malformed"},
+	    {"[01]", "malformed"},
+	    {"// c\n{}", "malformed"},
+	    {"\"\xff\"", "UTF-8"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct json_object *obj = NULL;
+		struct err err;
+		int r = parse(cases[i].text, &obj, &err);
+
+		if (!cases[i].words && r)
+			fail_msg("%s: %s", cases[i].text, err.msg);
+		if (cases[i].words && !r)
+			fail_msg("%s is taken", cases[i].text);
+		if (cases[i].words && !strstr(err.msg, cases[i].words))
+			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].text, err.msg,
+				 cases[i].words);
+		json_object_put(obj);
+	}
+}
+
+static void a_nul_byte_in_the_text_is_no_end(void **state)
+{
+	struct json_object *obj;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(js_parse("{}\0", 3, &obj, &err), -EINVAL);
+	assert_int_equal(js_parse("{\0}", 3, &obj, &err), -EINVAL);
+	assert_int_equal(js_parse("12\0", 3, &obj, &err), -EINVAL);
+}
+
+static void depth_has_a_limit(void **state)
+{
+	struct json_object *obj;
+	char text[400];
+	struct err err;
+
+	(void)state;
+	memset(text, '[', 60);
+	memset(text + 60, ']', 60);
+	assert_int_equal(js_parse(text, 120, &obj, &err), 0);
+	json_object_put(obj);
+	memset(text, '[', 200);
+	memset(text + 200, ']', 200);
+	assert_int_equal(js_parse(text, 400, &obj, &err), -EINVAL);
+}
+
+static void fields_are_of_the_type_asked_for_or_not_there(void **state)
+{
+	struct json_object *obj;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(parse("{\"s\": \"x\", \"n\": 5, \"f\": 1.5, \"b\": true, \"z\": null, "
+			       "\"o\": {\"p\": {\"q\": \"deep\"}}, \"a\": [1, null], "
+			       "\"nul\": \"a\\u0000b\", \"a.b\": \"dotted\"}",
+			       &obj, &err),
+			 0);
+	assert_string_equal(js_str(obj, "s"), "x");
+	assert_null(js_str(obj, "n"));
+	assert_null(js_str(obj, "nul"));
+	assert_string_equal(js_str_or_empty(obj, "nul"), "");
+	assert_string_equal(js_str(obj, "o.p.q"), "deep");
+	assert_null(js_str(obj, "o.p.q.r"));
+	assert_null(js_str(obj, "s.p"));
+	assert_int_equal(js_i64(obj, "n", 7), 5);
+	assert_int_equal(js_i64(obj, "s", 7), 7);
+	assert_int_equal(js_i64(obj, "f", 7), 7);
+	assert_int_equal(js_i64(obj, "none", 7), 7);
+	assert_true(js_bool(obj, "b", false));
+	assert_true(js_bool(obj, "n", true));
+	assert_non_null(js_object(obj, "o.p"));
+	assert_null(js_object(obj, "a"));
+	assert_int_equal(js_len(js_array(obj, "a")), 2);
+	assert_null(js_item(js_array(obj, "a"), 1));
+	assert_null(js_item(js_array(obj, "a"), 2));
+	assert_int_equal(js_len(js_array(obj, "o")), 0);
+	assert_string_equal(json_object_get_string(js_get(obj, "a.b")), "dotted");
+	assert_null(js_at(obj, "a.b"));
+	assert_null(js_str(NULL, "s"));
+	assert_null(
+	    js_str(obj, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+	json_object_put(obj);
+}
+
+static void what_is_built_is_printed(void **state)
+{
+	struct json_object *obj = js_new();
+	struct json_object *array = js_new_array();
+	size_t n;
+
+	(void)state;
+	js_append(array, js_text("a/b"));
+	js_append(array, NULL);
+	js_put_str(obj, "s", "x\n");
+	js_put_str(obj, "left_out", NULL);
+	js_put_i64(obj, "n", INT64_MIN);
+	js_put_bool(obj, "b", false);
+	js_put(obj, "a", array);
+	assert_string_equal(
+	    js_print(obj, &n),
+	    "{\"s\":\"x\\n\",\"n\":-9223372036854775808,\"b\":false,\"a\":[\"a/b\",null]}");
+	assert_int_equal(n, strlen(js_print(obj, NULL)));
+	json_object_put(obj);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_value_is_the_whole_text),
+	    cmocka_unit_test(a_nul_byte_in_the_text_is_no_end),
+	    cmocka_unit_test(depth_has_a_limit),
+	    cmocka_unit_test(fields_are_of_the_type_asked_for_or_not_there),
+	    cmocka_unit_test(what_is_built_is_printed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
