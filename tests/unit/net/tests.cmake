@@ -1,1 +1,2 @@
+hauberk_unit_test(net/http_client hauberk_net)
 hauberk_unit_test(net/tls hauberk_net)
