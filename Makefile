@@ -25,11 +25,11 @@ demo: build ## show all of it in a real cluster of two nodes on this machine
 	@e2e/demo
 
 test: ## every test: units, fuzz inputs, sanitizers, and end to end in a real cluster
-	@tools/install-deps test
+	@tools/install-deps test lab
 	@tools/run-tests
 
 unit: ## the tests that need no cluster (a minute or so)
-	@tools/install-deps build
+	@tools/install-deps test
 	@tools/run-tests --only unit
 
 lint: ## check form, common defects and layers; changes nothing
@@ -49,7 +49,7 @@ image: build ## make the container image, build/image/hauberk.tar
 	@tools/build-image
 
 fuzz: ## feed each parser FUZZ_SECONDS (60) of random input
-	@tools/install-deps fuzz
+	@tools/install-deps test
 	@mkdir -p build
 	@$(call BUILD,fuzz)
 	@tools/run-fuzz $(FUZZ_SECONDS)

@@ -1,0 +1,183 @@
+#include "cli/cluster.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "kube/config.h"
+#include "kube/query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	/* A profile's text may take 256 KiB, and as much again in kubectl's annotation. */
+	CLUSTER_PAGE = 50,
+	CLUSTER_PAGE_MAX = 64 << 20,
+	CLUSTER_TRIES = 3,
+};
+
+struct cluster {
+	uv_loop_t loop;
+	struct kube_config config;
+	struct kube_client *client;
+	uv_timer_t timer;
+};
+
+struct cluster_call {
+	struct cluster_answer *answer;
+	bool done;
+};
+
+int cluster_open(const struct cluster_options *options, struct cluster **ret, struct err *err)
+{
+	struct cluster *c = MEM_NEW(struct cluster);
+	int r = kube_config_load(options->kubeconfig, options->context, &c->config, err);
+
+	if (r == 0) {
+		uv_loop_init(&c->loop);
+		uv_timer_init(&c->loop, &c->timer);
+		r = kube_client_new(&c->loop, &c->config, "kubectl-hauberk/" HAUBERK_VERSION,
+				    &c->client, err);
+		if (r == 0) {
+			*ret = c;
+			return 0;
+		}
+		uv_close((uv_handle_t *)&c->timer, NULL);
+		uv_run(&c->loop, UV_RUN_DEFAULT);
+		uv_loop_close(&c->loop);
+	}
+	kube_config_clear(&c->config);
+	free(c);
+	return r;
+}
+
+static void cluster_on_closed(void *data)
+{
+	(void)data;
+}
+
+void cluster_close(struct cluster *c)
+{
+	if (!c)
+		return;
+	kube_client_close(c->client, cluster_on_closed, NULL);
+	uv_close((uv_handle_t *)&c->timer, NULL);
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&c->loop);
+	kube_config_clear(&c->config);
+	free(c);
+}
+
+void cluster_closep(struct cluster **c)
+{
+	cluster_close(*c);
+}
+
+const char *cluster_server(const struct cluster *c)
+{
+	return c->config.server;
+}
+
+static void cluster_on_done(void *data, const struct kube_result *res)
+{
+	struct cluster_call *call = data;
+
+	*call->answer = (struct cluster_answer){.outcome = res->outcome,
+						.obj = json_object_get(res->obj),
+						.why = mem_strdup(res->why ? res->why : "")};
+	call->done = true;
+}
+
+void cluster_request(struct cluster *c, const struct kube_request_spec *spec,
+		     struct cluster_answer *ret)
+{
+	struct cluster_call call = {.answer = ret};
+	struct kube_request_spec patient = *spec;
+
+	if (patient.tries == 0)
+		patient.tries = CLUSTER_TRIES;
+	kube_request_start(c->client, &patient, cluster_on_done, &call);
+	while (!call.done)
+		uv_run(&c->loop, UV_RUN_ONCE);
+}
+
+void cluster_answer_clear(struct cluster_answer *answer)
+{
+	json_object_put(answer->obj);
+	free(answer->why);
+	*answer = (struct cluster_answer){0};
+}
+
+int cluster_fail(const struct cluster_answer *answer, struct err *err)
+{
+	int code = answer->outcome == KUBE_NOT_FOUND	 ? -ENOENT
+		   : answer->outcome == KUBE_FORBIDDEN ? -EACCES
+						       : -EIO;
+
+	return err_set(err, code, "%s", answer->why);
+}
+
+void cluster_get(struct cluster *c, const char *path, struct cluster_answer *ret)
+{
+	cluster_request(c, &(struct kube_request_spec){.method = "GET", .path = path}, ret);
+}
+
+/* One page; *token is the next one's, "" at the end. */
+static int cluster_page(struct cluster *c, const char *path, const char *label_selector,
+			char **token, cluster_item_fn fn, void *data,
+			enum kube_outcome *ret_outcome, struct err *err)
+{
+	CLEANUP(cluster_answer_clear) struct cluster_answer answer = {0};
+	struct buf query = BUF_INIT(64 << 10);
+	char limit[16];
+	struct json_object *items;
+	size_t i;
+	int r = 0;
+
+	snprintf(limit, sizeof(limit), "%d", CLUSTER_PAGE);
+	kube_query_add(&query, "limit", limit);
+	kube_query_add(&query, "labelSelector", label_selector);
+	kube_query_add(&query, "continue", *token);
+	cluster_request(c,
+			&(struct kube_request_spec){.method = "GET",
+						    .path = path,
+						    .query = buf_text(&query),
+						    .max_body = CLUSTER_PAGE_MAX},
+			&answer);
+	buf_clear(&query);
+	*ret_outcome = answer.outcome;
+	mem_replace(token, mem_strdup(js_str_or_empty(answer.obj, "metadata.continue")));
+	if (answer.outcome != KUBE_OK)
+		return cluster_fail(&answer, err);
+	items = js_array(answer.obj, "items");
+	for (i = 0; i < js_len(items) && r == 0; i++)
+		r = fn(data, js_item(items, i), err);
+	return r;
+}
+
+int cluster_each(struct cluster *c, const char *path, const char *label_selector,
+		 cluster_item_fn fn, void *data, enum kube_outcome *ret_outcome, struct err *err)
+{
+	CLEANUP(mem_freep) char *token = mem_strdup("");
+	int r;
+
+	do
+		r = cluster_page(c, path, label_selector, &token, fn, data, ret_outcome, err);
+	while (r == 0 && *token);
+	return *ret_outcome == KUBE_NOT_FOUND ? 0 : r;
+}
+
+static void cluster_on_timer(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+void cluster_wait(struct cluster *c, uint64_t ms)
+{
+	bool done = false;
+
+	c->timer.data = &done;
+	uv_timer_start(&c->timer, cluster_on_timer, ms, 0);
+	while (!done)
+		uv_run(&c->loop, UV_RUN_ONCE);
+}
