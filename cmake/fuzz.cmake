@@ -2,6 +2,11 @@
 # same entry is linked with a small main that replays files, so that every input that ever crashed
 # is a test.
 option(HAUBERK_FUZZ "build libFuzzer programs (clang only)" OFF)
+if(HAUBERK_FUZZ)
+  # All code tells the fuzzer which ways it went, not the entries alone.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
 
 function(hauberk_fuzz name)
   add_executable(fuzz_${name} ${CMAKE_SOURCE_DIR}/fuzz/fuzz_${name}.c)
