@@ -28,6 +28,7 @@ struct http_socket {
 	struct list link;
 	struct http_client *client;
 	curl_socket_t fd;
+	int events; /* that curl waits for */
 	uv_poll_t poll;
 };
 
@@ -50,7 +51,7 @@ static void http_client_drain(struct http_client *client)
 static void http_client_reap(struct http_client *client)
 {
 	LIST_FOREACH(it, &client->gone)
-	http_request_drop(container_of(it, struct http_request, link));
+		http_request_drop(container_of(it, struct http_request, link));
 }
 
 /* The only place where curl works: its callbacks come from here, with in_curl set. */
@@ -73,11 +74,18 @@ static void http_client_on_timeout(uv_timer_t *timer)
 	http_client_turn(container_of(timer, struct http_client, timeout), CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* libuv stops watching a socket that has an error. A peer that refuses a request and resets the
+ * connection may have sent its answer before: curl shall read on until it meets the error itself.
+ */
 static void http_client_on_socket(uv_poll_t *poll, int status, int events)
 {
 	struct http_socket *s = container_of(poll, struct http_socket, poll);
-	int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+	int flags = 0;
 
+	if (status < 0) {
+		uv_poll_start(poll, s->events, http_client_on_socket);
+		events = UV_READABLE | UV_WRITABLE;
+	}
 	if (events & UV_READABLE)
 		flags |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)
@@ -133,7 +141,6 @@ static int http_client_want_socket(CURL *easy, curl_socket_t fd, int what, void 
 {
 	struct http_client *client = data;
 	struct http_socket *s = socket_data;
-	int events = 0;
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
@@ -146,11 +153,12 @@ static int http_client_want_socket(CURL *easy, curl_socket_t fd, int what, void 
 		s = http_socket_new(client, fd);
 	if (!s)
 		return -1;
+	s->events = 0;
 	if (what & CURL_POLL_IN)
-		events |= UV_READABLE;
+		s->events |= UV_READABLE;
 	if (what & CURL_POLL_OUT)
-		events |= UV_WRITABLE;
-	return uv_poll_start(&s->poll, events, http_client_on_socket) < 0 ? -1 : 0;
+		s->events |= UV_WRITABLE;
+	return uv_poll_start(&s->poll, s->events, http_client_on_socket) < 0 ? -1 : 0;
 }
 
 /* A `done` may start a request that fails at once, so what comes meanwhile is left for the next
@@ -161,7 +169,7 @@ static void http_client_on_kick(uv_timer_t *timer)
 	size_t n = 0;
 
 	LIST_FOREACH(it, &client->waiting)
-	n++;
+		n++;
 	for (; n > 0 && !list_is_empty(&client->waiting); n--)
 		http_request_begin(container_of(client->waiting.next, struct http_request, link));
 }
@@ -291,7 +299,7 @@ static void http_client_dispose(struct http_client *client)
 	curl_multi_cleanup(client->multi);
 	curl_share_cleanup(client->share);
 	LIST_FOREACH(it, &client->sockets)
-	http_socket_close(container_of(it, struct http_socket, link));
+		http_socket_close(container_of(it, struct http_socket, link));
 	http_client_close_timer(client, &client->timeout);
 	http_client_close_timer(client, &client->kick);
 }
@@ -302,9 +310,9 @@ void http_client_close(struct http_client *client, void (*closed)(void *data), v
 	client->closed = closed;
 	client->closed_data = data;
 	LIST_FOREACH(it, &client->waiting)
-	http_request_cancel(container_of(it, struct http_request, link));
+		http_request_cancel(container_of(it, struct http_request, link));
 	LIST_FOREACH(it, &client->running)
-	http_request_cancel(container_of(it, struct http_request, link));
+		http_request_cancel(container_of(it, struct http_request, link));
 	if (!client->in_curl)
 		http_client_dispose(client);
 }

@@ -80,7 +80,7 @@ static void http_server_run(struct http_server *server)
 
 	MHD_run(server->daemon);
 	LIST_FOREACH(it, &server->shaking)
-	http_conn_settle_handshake(container_of(it, struct http_conn, shake));
+		http_conn_settle_handshake(container_of(it, struct http_conn, shake));
 	if (MHD_get_timeout(server->daemon, &ms) == MHD_YES)
 		uv_timer_start(&server->again, http_server_on_again, ms, 0);
 }
@@ -223,11 +223,10 @@ static int http_server_parse(const char *listen_on, struct sockaddr_in6 *ret, st
 	if (end == colon + 1 || *end || port < 0 || port > UINT16_MAX)
 		return err_set(err, -EINVAL, "\"%s\" does not end in a port", listen_on);
 	host = mem_strndup(listen_on, (size_t)(colon - listen_on));
-	if (host[0] == '[') {
-		host[strcspn(host, "]")] = '\0';
+	rc = uv_ip4_addr(host, (int)port, (struct sockaddr_in *)(void *)ret);
+	if (host[0] == '[' && colon[-1] == ']') {
+		host[strlen(host) - 1] = '\0';
 		rc = uv_ip6_addr(host + 1, (int)port, ret);
-	} else {
-		rc = uv_ip4_addr(host, (int)port, (struct sockaddr_in *)(void *)ret);
 	}
 	if (rc < 0)
 		return err_set(err, -EINVAL, "\"%s\" does not begin with an IP address", listen_on);
@@ -374,6 +373,8 @@ int http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
 		rc = http_server_start_daemon(server, err);
 	if (rc < 0)
 		return rc;
+	server->spec.listen = server->spec.cert_pem = server->spec.key_pem =
+	    NULL; /* the caller's */
 	http_server_raise_fd_limit(server);
 	http_server_watch(server);
 	*ret_server = STEAL(server);
@@ -426,7 +427,7 @@ void http_server_conn_gone(struct http_server *server)
 static void http_server_drop_phase(struct http_server *server, enum http_phase phase)
 {
 	LIST_FOREACH(it, &server->phases[phase])
-	http_conn_drop(container_of(it, struct http_conn, link));
+		http_conn_drop(container_of(it, struct http_conn, link));
 }
 
 /* Nothing may be suspended when libmicrohttpd stops, and its descriptors must not be watched. What
@@ -464,7 +465,7 @@ void http_server_close(struct http_server *server, uint64_t timeout_ms, void (*c
 	close(server->listen_fd);
 	server->listen_fd = -1;
 	LIST_FOREACH(it, &server->phases[HTTP_PHASE_HELD])
-	http_reply_message(&container_of(it, struct http_conn, link)->ex, 503,
-			   "the server is shutting down");
+		http_reply_message(&container_of(it, struct http_conn, link)->ex, 503,
+				   "the server is shutting down");
 	http_server_wake_in(server, 0);
 }
