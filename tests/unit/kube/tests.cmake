@@ -1,3 +1,4 @@
+hauberk_unit_test(kube/client hauberk_kube ssl)
 hauberk_unit_test(kube/config hauberk_kube)
 hauberk_unit_test(kube/event_rules hauberk_kube)
 hauberk_unit_test(kube/kubeconfig hauberk_kube)
