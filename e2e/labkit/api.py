@@ -16,7 +16,7 @@ from . import controller, controlplane, daemon, gobuild, nodes
 from .controlplane import tail_of
 from .kubeapi import Api
 from .state import DEFAULT_DIR, State, exclusive
-from .ui import LabError, say, step
+from .ui import LabError, say, wait_until
 
 
 class Lab:
@@ -91,10 +91,9 @@ class Lab:
                                 lambda: hauberk and controller.install(self, d, without, controller_args))
                 if hauberk and "agent" not in without:
                     nodes.wait_agents(state)
+                d.call("tie" if tie else "commit")
                 if tie:
                     self._tied = d
-                else:
-                    d.call("commit")
             finally:
                 if self._tied is not d:
                     d.close()
@@ -106,6 +105,7 @@ class Lab:
                 d = self._daemon()
                 d.call("shutdown")
                 d.close()
+                wait_until(lambda: not self.is_up(), 10, "the supervisor to end")
                 say("all processes of the lab have ended")
             else:
                 say("no lab runs here")

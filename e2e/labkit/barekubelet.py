@@ -18,6 +18,7 @@ from .state import State
 from .ui import LabError
 
 HEARTBEAT_S = 10
+PID_FILE = "/run/agent.pid"
 TAINT = {"key": "hauberk.dev/bare", "effect": "NoSchedule"}
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
@@ -138,11 +139,10 @@ class AgentPod:
 
     def stop(self):
         self.ended.set()
-        name = shlex.quote(self.argv()[0].rsplit("/", 1)[-1])
         grace = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
-        # In order first; what then is still there is killed. Its own main loop sees it end.
-        self.guest.run(["/bin/sh", "-c", f"pkill -TERM -x {name}; n=0; while pgrep -x {name} >/dev/null && [ $n -lt {grace * 10} ]; do "
-                        f"sleep 0.1; n=$((n + 1)); done; pkill -KILL -x {name}; true"], timeout=grace + 10)
+        # In order first; what then is still there is killed. The thread in run() sees it end.
+        self.guest.run(["/bin/sh", "-c", f"read -r p < {PID_FILE} || exit 0; kill -TERM $p; n=0; while kill -0 $p && [ $n -lt {grace * 10} ]; do "
+                        f"sleep 0.1; n=$((n + 1)); done; kill -KILL $p"], timeout=grace + 10)
 
     def argv(self):
         return [*self.container.get("command", ["/usr/bin/hauberk-agent"]), *self.container.get("args", [])]
@@ -240,8 +240,8 @@ class AgentPod:
 
     def run(self):
         delay = 0.2
-        # exec, so that the process's name is the agent's.
-        command = ["env", "-i", *(f"{k}={v}" for k, v in self.environment().items()), *self.argv()]
+        command = ["env", "-i", *(f"{k}={v}" for k, v in self.environment().items()),
+                   "/bin/sh", "-c", f'echo $$ > {PID_FILE} && exec "$@"', "-", *self.argv()]
         with open(self.kubelet.state.logs / f"agent-{self.kubelet.name}.log", "ab", buffering=0) as out:
             while not self.ended.is_set():
                 began = time.monotonic()

@@ -145,9 +145,10 @@ def down(lab, _):
 
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
-    # kubectl takes what follows as it is, --help and --dir of its own included.
-    if argv[:1] == ["kubectl"] and argv[1:2] != ["--dir"]:
-        argv = ["kubectl", "--", *argv[1:]]
+    # kubectl takes what follows as it is, --help and options of the same name included; only a --dir in front is ours.
+    if argv[:1] == ["kubectl"]:
+        ours = 3 if argv[1:2] == ["--dir"] else 2 if argv[1:2] and argv[1].startswith("--dir=") else 1
+        argv = [*argv[:ours], "--", *argv[ours:]]
     a = parser().parse_args(argv)
     try:
         return a.run(Lab(a.dir), a) or 0

@@ -57,7 +57,9 @@ def binaries(name):
                 tail = "\n".join(run.stdout.splitlines()[-15:])
                 raise LabError(f"building {title} failed:\n{tail}")
 
-    return cache.entry(f"go-{name}", cache.digest(HERE / module, *packages, tags, ldflags, str(cgo)), make)
+    # What lies in the module and goes into this build: its pinned modules, and its own package where that is local.
+    inputs = [HERE / module / "go.mod", HERE / module / "go.sum", *(HERE / module / p for p in packages if p.startswith("./"))]
+    return cache.entry(f"go-{name}", cache.digest(*inputs, *packages, tags, ldflags, str(cgo)), make)
 
 
 def kubectl():

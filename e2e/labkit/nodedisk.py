@@ -10,6 +10,8 @@ from .ui import LabError, step
 
 GUEST = Path(__file__).resolve().parent.parent / "guest"
 DISK_SIZE = "3G"     # sparse
+RECIPE = "1"         # to be raised with a change of this file that changes a disk
+GUEST_FILES = ("node-init", "join", "initrd-init", "modules", "containerd.toml", "bridge.conflist", "kubelet.yaml")
 PAUSE = "hauberk.dev/pause:1"
 BUSYBOX = "hauberk.dev/busybox:1"
 # Programs of this machine that the nodes need in full: busybox has a mount of its own, which knows too little for a kubelet.
@@ -154,7 +156,7 @@ def _root(kernel_dir, root, image_tars):
 def boot_files(series, extra_images=()):
     """A directory with vmlinuz, initrd.gz and disk.img for a kernel series. extra_images: (tar, key) to have on the disk."""
     kernel_dir = debs.kernel(series)
-    inputs = [GUEST, Path(__file__), Path(image.__file__), (kernel_dir / "version").read_text(), str(debs.busybox().parent.name), DISK_SIZE]
+    inputs = [*(GUEST / name for name in GUEST_FILES), RECIPE, (kernel_dir / "version").read_text(), debs.busybox().parent.name, guest_programs().name, DISK_SIZE]
     inputs += [str(gobuild.binaries(name).name) for name in ("node", "containerd", "runc")]
     inputs += [key for _, key in extra_images]
 

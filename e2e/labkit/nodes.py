@@ -1,6 +1,7 @@
 """The nodes of a lab, whatever their kind: which there shall be, what they need, starting and stopping them."""
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from . import guest as guest_module
 from . import agentimage, barenode, cache, realnode
@@ -19,6 +20,7 @@ walk() { for p in "$1"/*/; do [ -f "$p/name" ] || continue; read -r n < "$p/name
  printf '%s\t%s\t%s\n' "$2$n" "$m" "$h"; [ -d "$p/profiles" ] && walk "$p/profiles" "$2$n//"; done; }
 [ -d /sys/kernel/security/apparmor ] || exit 3
 walk /sys/kernel/security/apparmor/policy/profiles ""
+exit 0
 """
 
 
@@ -46,7 +48,10 @@ def build(state, plan, with_agent):
     real = [name for name, spec in plan.items() if spec["kind"] == "node"]
     # The agent's runtime is on every disk, so that a cluster alone and one with Hauberk share their saved machines.
     below = [agentimage.runtime()] if real else []
-    built = {name: realnode.build(plan[name], below) for name in real if name not in state.nodes}
+    fresh = [name for name in real if name not in state.nodes]
+    # One kernel's machine beside the other's: making one does not fill two processors.
+    with ThreadPoolExecutor() as pool:
+        built = dict(zip(fresh, pool.map(lambda name: realnode.build(plan[name], below), fresh)))
     for name, spec in plan.items():
         if spec["kind"] == "bare":
             barenode.build(spec)

@@ -9,7 +9,7 @@ from . import certs, guest, nodedisk, qemu, savedstate
 from .kubeapi import Api
 from .ui import LabError, say, wait_until
 
-READY_S = 120
+READY_S = 240      # a busy machine emulates slowly
 
 
 def build(spec, base_image):

@@ -11,6 +11,7 @@ Requests and answers are JSON lines on DIR/supervisor.sock:
   kill     {name, signal?}     answered when the process is gone; it stays down
   status   {}
   commit   {}
+  tie      {}                  as commit, but the whole lab ends when this connection does
   shutdown {}                  ends all children, last started first, then itself
 """
 import ctypes
@@ -73,6 +74,7 @@ class Supervisor:
         self.children = {}
         self.buffers = {}
         self.fresh = True        # nothing was ever committed: end with the last child
+        self.tied = None         # the connection that the whole lab ends with
         self.closing = []        # connections that wait for our end
         self.selector = selectors.DefaultSelector()
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
@@ -168,7 +170,7 @@ class Supervisor:
                 c.owner, c.restart, c.again_at = None, False, None
                 if c.running():
                     c.signal(signal.SIGKILL)
-        if self.fresh:
+        if self.fresh or conn is self.tied:
             self.shutdown()
 
     def answer(self, conn, message):
@@ -208,8 +210,9 @@ class Supervisor:
                 c.kill_at = time.monotonic() + r.get("grace", TERM_GRACE_S)
         elif op == "status":
             self.answer(conn, {"ok": True, "pid": os.getpid(), "children": {n: k.status() for n, k in self.children.items()}})
-        elif op == "commit":
+        elif op in ("commit", "tie"):
             self.fresh = False
+            self.tied = conn if op == "tie" else self.tied
             for k in self.children.values():
                 if k.owner is conn:
                     k.owner = None
