@@ -21,16 +21,17 @@
 #include <stdint.h>
 
 enum {
-	IDENTITY_REVIEWS_MAX = 32,  /* under way at once */
-	IDENTITY_QUEUE_MAX = 8192,  /* tokens that wait for a review */
-	IDENTITY_CACHE_MAX = 16384, /* verdicts */
+	IDENTITY_REVIEWS_MAX = 32,   /* under way at once */
+	IDENTITY_QUEUE_MAX = 8192,   /* tokens that wait for a review */
+	IDENTITY_KEPT_MAX = 16384,   /* verdicts kept */
+	IDENTITY_REFUSED_MAX = 4096, /* refusals kept */
 };
 
 struct identity;
 struct identity_check;
 
-/* All strings are printable, never NULL, and gone when the callback or the caller of
- * identity_lookup() returns to the loop. All but `why` are "" where the verdict is not OK. */
+/* All strings are printable, never NULL, and valid until the callback returns or, after
+ * identity_lookup(), until the next call here. All but `why` are "" where the verdict is not OK. */
 struct identity_result {
 	enum identity_verdict verdict;
 	const char *why; /* cause and remedy in a sentence, without any part of a token; "" for OK

@@ -5,7 +5,7 @@
  *
  * A service account token is a JWT (RFC 7519). Its claims are read without any trust, since nobody
  * has checked its signature yet: they can only shorten the time for which a verdict is kept, and
- * choose the words of a refusal.
+ * make a refusal that was certain come at once.
  */
 
 #include "base/js.h"
@@ -33,13 +33,14 @@ enum identity_verdict {
 struct identity_claims {
 	bool has_expiry;
 	int64_t expiry_ms; /* since 1970 */
-	bool has_audience; /* it names audiences, be it ours or others */
-	bool is_for_us;    /* ours is among them */
 };
 
-/* False where `token` is no JWT: three parts of base64url with a dot in between, the second of
- * which is a JSON object, at most IDENTITY_TOKEN_MAX bytes in all. */
-bool identity_read_claims(const char *token, struct identity_claims *ret);
+/* What can be said without asking anybody: INVALID for what is no JWT (three parts of base64url
+ * with a dot in between, the second of which is a JSON object, at most IDENTITY_TOKEN_MAX bytes in
+ * all), FORBIDDEN for one that is not for our audience by its own word, which no review can better,
+ * OK for one that has to be reviewed. *ret_why is a constant sentence. */
+enum identity_verdict identity_prejudge(const char *token, struct identity_claims *ret,
+					const char **ret_why);
 
 /* Who it is. All strings are owned, and NULL or "" where the verdict is not OK. */
 struct identity_who {
@@ -53,8 +54,7 @@ struct identity_who {
  * user is exactly system:serviceaccount:<namespace>:hauberk-agent, and the token is bound to a pod
  * and so to the node it runs on. *ret_why is a constant sentence; *ret is filled in for OK only. */
 enum identity_verdict identity_judge(struct json_object *review, const char *namespace_,
-				     const struct identity_claims *claims, struct identity_who *ret,
-				     const char **ret_why);
+				     struct identity_who *ret, const char **ret_why);
 
 /* For how long a verdict holds, in ms; 0: not at all. */
 int64_t identity_kept_ms(enum identity_verdict verdict, const struct identity_claims *claims,
