@@ -146,11 +146,11 @@ def assemble(bin_dir, whole=False):
 
 def stripped(path):
     """Symbols stay on the host, as with the Dockerfile's `install --strip`."""
-    if sanitizers(path):
+    if sanitizers(path) or path.read_bytes()[:4] != b"\x7fELF":
         return path
-    with tempfile.NamedTemporaryFile() as f:
-        run("strip", "-o", f.name, path)
-        return Path(f.name).read_bytes()
+    with tempfile.TemporaryDirectory() as d:
+        run("strip", "-o", f"{d}/stripped", path)
+        return Path(d, "stripped").read_bytes()
 
 
 @functools.cache

@@ -89,7 +89,7 @@ class Lab:
                 controlplane.start(state, d)
                 nodes.start_all(state, d, plan, built, agent_image, "agent" not in without,
                                 lambda: hauberk and controller.install(self, d, without, controller_args))
-                if hauberk and "agent" not in without:
+                if plan and "agent" not in without:
                     nodes.wait_agents(state)
                 d.call("tie" if tie else "commit")
                 if tie:

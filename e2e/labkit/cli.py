@@ -41,7 +41,7 @@ def parser():
                    help="kernel series; nodes take them in turn (default %(default)s)")
     c.add_argument("--node-option", action="append", default=[], metavar="NODE:KEY=VALUE",
                    help="an odd node: append=TEXT (more kernel command line, such as apparmor=0), kernel=SERIES, memory=MB")
-    c.add_argument("--controller-arg", action="append", default=[], metavar="ARG", help="one more argument for hauberk-controller")
+    c.add_argument("--controller-arg", action="append", default=[], metavar="ARG", help="one more argument for hauberk-controller, as --controller-arg=--name=value")
     c.add_argument("--no-hauberk", action="store_true", help="the cluster alone: no CRDs, no controller, no agents")
 
     c = command("exec", execute, "run a command on a node: its output and its exit code come back")

@@ -39,13 +39,14 @@ class Daemon:
                 raise LabError(f"the lab's supervisor did not start: {log} says why")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Through /proc, because a socket's address has room for 107 bytes only and a path can be longer.
-        fd = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
         try:
-            self.sock.connect(f"/proc/self/fd/{fd}/supervisor.sock")
+            fd = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
+            try:
+                self.sock.connect(f"/proc/self/fd/{fd}/supervisor.sock")
+            finally:
+                os.close(fd)
         except OSError as e:
             raise LabError(f"no lab runs in {self.directory}: start one with `e2e/lab up`") from e
-        finally:
-            os.close(fd)
         self.reader = self.sock.makefile("rb")
 
     def call(self, op, **fields):
