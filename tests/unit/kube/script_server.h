@@ -44,12 +44,12 @@ struct script_server {
 	const struct script_step *steps;
 	char requests[SCRIPT_STEPS_MAX][SCRIPT_REQUEST_MAX];
 	int64_t came_ms[SCRIPT_STEPS_MAX];
-	int n_requests;
+	_Atomic int n_requests; /* that were read */
 };
 
 #define REPLY(status_, body_)                                                    \
 	"HTTP/1.1 " status_ "\r\nContent-Type: application/json\r\nConnection: " \
-			    "close\r\n\r\n" body_
+	"close\r\n\r\n" body_
 #define REPLY_WITH(status_, headers_, body_) \
 	"HTTP/1.1 " status_ "\r\n" headers_ "\r\nConnection: close\r\n\r\n" body_
 
@@ -94,6 +94,7 @@ static inline void script_play(struct script_server *s, int i, int fd)
 	if (SSL_accept(ssl) == 1) {
 		script_read(ssl, s->requests[i]);
 		s->came_ms[i] = clock_mono_ms();
+		s->n_requests = i + 1;
 		SSL_write(ssl, step->reply, (int)strlen(step->reply));
 		script_pad(ssl, step->n_padding);
 		if (step->hold)
@@ -107,10 +108,10 @@ static inline void script_play(struct script_server *s, int i, int fd)
 static inline void *script_run(void *data)
 {
 	struct script_server *s = data;
-	int fd;
+	int i, fd;
 
-	while (s->steps[s->n_requests].reply && (fd = accept(s->fd, NULL, NULL)) >= 0)
-		script_play(s, s->n_requests++, fd);
+	for (i = 0; s->steps[i].reply && (fd = accept(s->fd, NULL, NULL)) >= 0; i++)
+		script_play(s, i, fd);
 	return NULL;
 }
 
