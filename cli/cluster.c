@@ -110,7 +110,7 @@ void cluster_answer_clear(struct cluster_answer *answer)
 
 int cluster_fail(const struct cluster_answer *answer, struct err *err)
 {
-	int code = answer->outcome == KUBE_NOT_FOUND	 ? -ENOENT
+	int code = answer->outcome == KUBE_NOT_FOUND   ? -ENOENT
 		   : answer->outcome == KUBE_FORBIDDEN ? -EACCES
 						       : -EIO;
 

@@ -15,9 +15,24 @@ struct cluster_options {
 	const char *context;
 };
 
+/* For a command's table of options. */
+#define CLUSTER_OPTIONS(where_)                                             \
+	{"kubeconfig",                                                      \
+	 0,                                                                 \
+	 OPTION_TEXT,                                                       \
+	 &(where_).kubeconfig,                                              \
+	 0,                                                                 \
+	 0,                                                                 \
+	 "FILE",                                                            \
+	 "how to reach the API server (default: as kubectl)"},              \
+	{                                                                   \
+		"context", 0, OPTION_TEXT, &(where_).context, 0, 0, "NAME", \
+		    "a context of the kubeconfig"                           \
+	}
+
 /* Finds the credentials; nothing is sent yet. The caller closes it. */
 int cluster_open(const struct cluster_options *options, struct cluster **ret, struct err *err);
-void cluster_close(struct cluster *cluster); /* takes NULL */
+void cluster_close(struct cluster *cluster);   /* takes NULL */
 void cluster_closep(struct cluster **cluster); /* for CLEANUP() */
 
 /* "https://10.0.0.1:6443", for people. */
@@ -29,7 +44,8 @@ struct cluster_answer {
 	char *why;               /* a sentence; "" for KUBE_OK */
 };
 
-/* Where the outcome is one that the caller does not branch on, cluster_fail() makes an error of it. */
+/* Where the outcome is one that the caller does not branch on, cluster_fail() makes an error of it.
+ */
 void cluster_request(struct cluster *cluster, const struct kube_request_spec *spec,
 		     struct cluster_answer *ret);
 void cluster_answer_clear(struct cluster_answer *answer);

@@ -71,8 +71,8 @@ static void status_print(const struct status_run *run)
 	CLEANUP(mem_freep) char *text = NULL;
 
 	if (run->output) {
-		puts(json_object_to_json_string_ext(run->array, JSON_C_TO_STRING_PRETTY |
-								    JSON_C_TO_STRING_NOSLASHESCAPE));
+		puts(json_object_to_json_string_ext(
+		    run->array, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 		return;
 	}
 	if (run->n == 0) {
@@ -94,7 +94,7 @@ static int status_ask(struct status_run *run, const struct cluster_options *opti
 	return r;
 }
 
-static int status_main(int argc, char **argv)
+int status_main(int argc, char **argv)
 {
 	struct cluster_options where = {0};
 	struct status_run run = {0};
@@ -105,9 +105,10 @@ static int status_main(int argc, char **argv)
 	};
 	const struct options_spec spec = {
 	    .usage = "kubectl hauberk status [NAME] [OPTIONS]",
-	    .about = "What each node's kernel holds of each AppArmorProfile, or of the one named, and "
-		     "why where it\nis not what was asked for. Ends with 0 where all are Ready, with "
-		     "1 where one is not.",
+	    .about =
+		"What each node's kernel holds of each AppArmorProfile, or of the one named, and "
+		"why where it\nis not what was asked for. Ends with 0 where all are Ready, with "
+		"1 where one is not.",
 	    .defs = defs,
 	};
 	struct err err;

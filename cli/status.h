@@ -25,7 +25,8 @@ void status_view(struct json_object *aap, struct status_view *ret);
 /* The table, without rows. */
 void status_table_init(struct table *t);
 
-/* A row for the profile, one for each node that its status lists, and one that counts the others. */
+/* A row for the profile, one for each node that its status lists, and one that counts the others.
+ */
 void status_table_add(struct table *t, struct json_object *aap);
 
 /* The same for programs; the caller owns it. */

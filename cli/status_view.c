@@ -24,12 +24,14 @@ static char *status_unknown(struct json_object *aap)
 	int64_t observed = js_i64(aap, "status.observedGeneration", -1);
 
 	if (observed < 0)
-		return mem_strdup("the controller has not seen it yet; if that lasts, the controller "
-				  "is not running");
+		return mem_strdup(
+		    "the controller has not seen it yet; if that lasts, the controller "
+		    "is not running");
 	if (observed < generation)
-		return mem_printf("the controller has not come to the newest change yet (generation "
-				  "%" PRId64 ", seen %" PRId64 ")",
-				  generation, observed);
+		return mem_printf(
+		    "the controller has not come to the newest change yet (generation "
+		    "%" PRId64 ", seen %" PRId64 ")",
+		    generation, observed);
 	return NULL;
 }
 
@@ -44,8 +46,8 @@ void status_view(struct json_object *aap, struct status_view *ret)
 				    .nodes = js_str(aap, "status.nodesReady"),
 				    .revision = js_str(aap, "status.updateRevision"),
 				    .reason = js_str(ready, "reason")};
-	ret->state = deleting	  ? "Deleting"
-		     : unknown	  ? "Unknown"
+	ret->state = deleting     ? "Deleting"
+		     : unknown    ? "Unknown"
 		     : ret->ready ? "Ready"
 				  : "NotReady";
 	/* What a complete rollout says is in the columns already. */
@@ -67,9 +69,9 @@ static void status_table_add_node(struct table *t, struct json_object *node)
 {
 	CLEANUP(mem_freep) char *name = mem_printf("  %s", js_str_or_empty(node, "name"));
 
-	table_add(t, (const char *const[]){name, js_str(node, "state"), NULL,
-					   js_str(node, "revision"), js_str(node, "reason"),
-					   js_str(node, "message")});
+	table_add(t,
+		  (const char *const[]){name, js_str(node, "state"), NULL, js_str(node, "revision"),
+					js_str(node, "reason"), js_str(node, "message")});
 }
 
 void status_table_add(struct table *t, struct json_object *aap)

@@ -20,8 +20,8 @@
  * each of which may find its work done already, so that it can be run again after anything:
  *
  *  1. The controller's Deployment goes, then the agents' DaemonSet, pods first.
- *  2. The AppArmorProfile definition goes. The API server marks it Terminating before it deletes the
- *     first object, so a controller that runs elsewhere takes these deletions for what they are and
+ *  2. The AppArmorProfile definition goes. The API server marks it Terminating before it deletes
+ * the first object, so a controller that runs elsewhere takes these deletions for what they are and
  *     unloads nothing.
  *  3. Our finalizer comes off each object, until the definition is gone.
  *  4. The AppArmorNode definition, the rights, and the namespace go.
@@ -29,8 +29,8 @@
  * With --keep-crds the objects stay, so step 2 is left out, and the rights go before step 3, lest a
  * controller elsewhere put its finalizer on again.
  *
- * Agents remove a profile only when a controller says so, so that it does not matter if one outlives
- * the controller.
+ * Agents remove a profile only when a controller says so, so that it does not matter if one
+ * outlives the controller.
  */
 
 #define UNINSTALL_CRD "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -38,9 +38,10 @@
 
 enum {
 	UNINSTALL_POLL_MS = 300,
-	UNINSTALL_PODS_MS = 60 * 1000,	  /* a node that is down never confirms that its pod ended */
+	UNINSTALL_SILENT_MS = 3000,
+	UNINSTALL_PODS_MS = 60 * 1000, /* a node that is down never confirms that its pod ended */
 	UNINSTALL_OBJECTS_MS = 120 * 1000, /* for the API server to delete all objects */
-	UNINSTALL_QUIET_MS = 1000,	  /* with no finalizer put on again */
+	UNINSTALL_QUIET_MS = 1000,         /* with no finalizer put on again */
 	UNINSTALL_OBJECTS_SHOWN = 5,
 };
 
@@ -73,10 +74,10 @@ static int uninstall_delete(struct uninstall *u, const char *path, const char *w
 	if (u->dry_run)
 		cluster_get(u->cluster, path, &answer);
 	else
-		cluster_request(u->cluster,
-				&(struct kube_request_spec){
-				    .method = "DELETE", .path = path, .body = options},
-				&answer);
+		cluster_request(
+		    u->cluster,
+		    &(struct kube_request_spec){.method = "DELETE", .path = path, .body = options},
+		    &answer);
 	*ret_found = answer.outcome == KUBE_OK;
 	if (answer.outcome == KUBE_OK)
 		uninstall_say(u, "deleting", what);
@@ -89,7 +90,8 @@ static int uninstall_delete(struct uninstall *u, const char *path, const char *w
 static int uninstall_wait_gone(struct uninstall *u, const char *path, int64_t limit_ms,
 			       bool *ret_gone, struct err *err)
 {
-	int64_t until = clock_mono_ms() + limit_ms;
+	int64_t began = clock_mono_ms();
+	bool said = false;
 
 	*ret_gone = false;
 	while (!*ret_gone) {
@@ -100,10 +102,14 @@ static int uninstall_wait_gone(struct uninstall *u, const char *path, int64_t li
 			*ret_gone = true;
 		else if (answer.outcome != KUBE_OK)
 			return cluster_fail(&answer, err);
-		else if (clock_mono_ms() > until)
+		else if (clock_mono_ms() - began > limit_ms)
 			return 0;
 		else
 			cluster_wait(u->cluster, UNINSTALL_POLL_MS);
+		if (!*ret_gone && !said && clock_mono_ms() - began > UNINSTALL_SILENT_MS) {
+			uninstall_say(u, "  waiting", "until it is gone");
+			said = true;
+		}
 	}
 	return 0;
 }
@@ -112,8 +118,7 @@ static int uninstall_workload(struct uninstall *u, const char *plural, const cha
 			      const char *what, struct err *err)
 {
 	CLEANUP(mem_freep)
-	char *path =
-	    mem_printf("/apis/apps/v1/namespaces/%s/%s/%s", u->namespace_, plural, name);
+	char *path = mem_printf("/apis/apps/v1/namespaces/%s/%s/%s", u->namespace_, plural, name);
 	bool found, gone = true;
 	int r = uninstall_delete(u, path, what, &found, err);
 
@@ -121,7 +126,8 @@ static int uninstall_workload(struct uninstall *u, const char *plural, const cha
 		return r;
 	r = uninstall_wait_gone(u, path, UNINSTALL_PODS_MS, &gone, err);
 	if (r == 0 && !gone)
-		printf("  some of its pods have not ended after %d s, as on a node that is down; going on, "
+		printf("  some of its pods have not ended after %d s, as on a node that is down; "
+		       "going on, "
 		       "for without a controller they change nothing\n",
 		       UNINSTALL_PODS_MS / 1000);
 	return r;
@@ -142,10 +148,11 @@ static int uninstall_definition(struct uninstall *u, struct err *err)
 {
 	bool found;
 
-	return uninstall_delete(u, UNINSTALL_CRD "/apparmorprofiles.hauberk.dev",
-				"CustomResourceDefinition apparmorprofiles.hauberk.dev, and with it every "
-				"AppArmorProfile",
-				&found, err);
+	return uninstall_delete(
+	    u, UNINSTALL_CRD "/apparmorprofiles.hauberk.dev",
+	    "CustomResourceDefinition apparmorprofiles.hauberk.dev, and with it every "
+	    "AppArmorProfile",
+	    &found, err);
 }
 
 /* Finalizers. */
@@ -206,10 +213,11 @@ static int uninstall_free_kept(struct uninstall *u, int64_t until, struct err *e
 
 	while ((r = uninstall_pass(u, &defined, err)) == 0 && u->n_freed > 0 && !u->dry_run) {
 		if (clock_mono_ms() > until)
-			return err_set(err, -EBUSY,
-				       "something puts the finalizer %s on again: a controller runs "
-				       "outside of namespace %s; stop it and run this again",
-				       PROFILE_FINALIZER, u->namespace_);
+			return err_set(
+			    err, -EBUSY,
+			    "something puts the finalizer %s on again: a controller runs "
+			    "outside of namespace %s; stop it and run this again",
+			    PROFILE_FINALIZER, u->namespace_);
 		cluster_wait(u->cluster, UNINSTALL_QUIET_MS);
 	}
 	return r;
@@ -218,7 +226,8 @@ static int uninstall_free_kept(struct uninstall *u, int64_t until, struct err *e
 /* The objects go: free them until the definition is gone. */
 static int uninstall_free_deleted(struct uninstall *u, int64_t until, struct err *err)
 {
-	bool defined = true, gone = false;
+	int64_t began = clock_mono_ms();
+	bool defined = true, gone = false, said = false;
 	int r = 0;
 
 	while (r == 0 && !gone) {
@@ -229,8 +238,13 @@ static int uninstall_free_deleted(struct uninstall *u, int64_t until, struct err
 			return err_set(err, -ETIMEDOUT,
 				       "%zu AppArmorProfiles are still there after %d s%s%.300s",
 				       u->n_seen, UNINSTALL_OBJECTS_MS / 1000,
-				       u->n_held ? ", held by finalizers that are not Hauberk's: " : "",
+				       u->n_held ? ", held by finalizers that are not Hauberk's: "
+						 : "",
 				       buf_text(&u->held));
+		if (u->n_held > 0 && !said && clock_mono_ms() - began > UNINSTALL_SILENT_MS) {
+			printf("  waiting for whoever holds %s\n", buf_text(&u->held));
+			said = true;
+		}
 		r = uninstall_wait_gone(u, UNINSTALL_CRD "/apparmorprofiles.hauberk.dev",
 					UNINSTALL_POLL_MS, &gone, err);
 	}
@@ -256,7 +270,8 @@ static int uninstall_nodes(struct uninstall *u, struct err *err)
 		return r;
 	r = uninstall_wait_gone(u, path, UNINSTALL_OBJECTS_MS, &gone, err);
 	if (r == 0 && !gone)
-		return err_set(err, -ETIMEDOUT, "apparmornodes.hauberk.dev is still there after %d s",
+		return err_set(err, -ETIMEDOUT,
+			       "apparmornodes.hauberk.dev is still there after %d s",
 			       UNINSTALL_OBJECTS_MS / 1000);
 	return r;
 }
@@ -271,8 +286,7 @@ struct uninstall_kind {
 static const struct uninstall_kind uninstall_kinds[] = {
     {"ClusterRoleBinding", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"},
     {"ClusterRole", "/apis/rbac.authorization.k8s.io/v1/clusterroles"},
-    {"RoleBinding default",
-     "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"},
+    {"RoleBinding default", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"},
     {"Role default", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"},
     {"FlowSchema", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"},
 };
@@ -333,7 +347,8 @@ static int uninstall_namespace(struct uninstall *u, struct err *err)
 		return r;
 	r = uninstall_wait_gone(u, path, UNINSTALL_PODS_MS, &gone, err);
 	if (r == 0 && !gone)
-		printf("  Kubernetes has not done with it after %d s; `kubectl get namespace %s -o yaml` "
+		printf("  Kubernetes has not done with it after %d s; `kubectl get namespace %s -o "
+		       "yaml` "
 		       "says what it waits for\n",
 		       UNINSTALL_PODS_MS / 1000, u->namespace_);
 	return r;
@@ -350,7 +365,7 @@ static const struct uninstall_step uninstall_steps[] = {
     {UNINSTALL_ALWAYS, uninstall_controller}, {UNINSTALL_ALWAYS, uninstall_agents},
     {UNINSTALL_KEEPING, uninstall_rights},    {UNINSTALL_ALL, uninstall_definition},
     {UNINSTALL_ALWAYS, uninstall_finalizers}, {UNINSTALL_ALL, uninstall_nodes},
-    {UNINSTALL_ALL, uninstall_rights},	      {UNINSTALL_ALWAYS, uninstall_namespace},
+    {UNINSTALL_ALL, uninstall_rights},        {UNINSTALL_ALWAYS, uninstall_namespace},
 };
 
 static int uninstall_run(struct uninstall *u, struct err *err)
@@ -370,7 +385,8 @@ static bool uninstall_confirm(const struct uninstall *u)
 	char line[16];
 
 	printf("This removes Hauberk from %s: controller, agents, rights, namespace %s%s.\n"
-	       "No profile is unloaded: what runs confined stays confined until its node starts anew.\n"
+	       "No profile is unloaded: what runs confined stays confined until its node starts "
+	       "anew.\n"
 	       "Go on? [y/N] ",
 	       cluster_server(u->cluster), u->namespace_,
 	       u->keep_crds ? "; AppArmorProfile objects stay"
@@ -388,4 +404,68 @@ static void uninstall_on_interrupt(int number)
 	(void)n;
 	(void)number;
 	_exit(130);
+}
+
+static int uninstall_all(struct uninstall *u, struct err *err)
+{
+	CLEANUP(cluster_closep) struct cluster *cluster = NULL;
+	int r = cluster_open(&u->where, &cluster, err);
+
+	u->cluster = cluster;
+	if (r == 0 && !u->yes && !u->dry_run && !uninstall_confirm(u))
+		r = err_set(err, -ECANCELED, "nothing was changed");
+	if (r == 0)
+		r = uninstall_run(u, err);
+	buf_clear(&u->held);
+	return r;
+}
+
+int uninstall_main(int argc, char **argv)
+{
+	struct uninstall u = {.namespace_ = "hauberk-system", .held = BUF_INIT(4096)};
+	const struct option_def defs[] = {
+	    {"yes", 'y', OPTION_FLAG, &u.yes, 0, 0, NULL, "do not ask"},
+	    {"dry-run", 0, OPTION_FLAG, &u.dry_run, 0, 0, NULL,
+	     "say what would be done, and change nothing"},
+	    {"keep-crds", 0, OPTION_FLAG, &u.keep_crds, 0, 0, NULL,
+	     "leave the definitions and the AppArmorProfile objects"},
+	    {"namespace", 'n', OPTION_TEXT, &u.namespace_, 0, 0, "NAME",
+	     "where Hauberk is installed (default hauberk-system)"},
+	    CLUSTER_OPTIONS(u.where),
+	    {0},
+	};
+	const struct options_spec spec = {
+	    .usage = "kubectl hauberk uninstall [OPTIONS]",
+	    .about =
+		"Takes Hauberk out of the cluster and leaves every node's kernel as it is: no "
+		"profile is "
+		"unloaded,\nno object is left that cannot be deleted. Can be run again after an "
+		"interruption.",
+	    .defs = defs,
+	};
+	struct err err;
+	int n_args, r = options_parse(&spec, argc, argv, &n_args, &err);
+
+	if (r == 1) {
+		options_print_help(&spec);
+		return 0;
+	}
+	if (r == 0 && n_args > 0)
+		r = err_set(&err, -EINVAL, "%.80s is not an option; see --help", argv[1]);
+	if (r == 0 && !u.yes && !u.dry_run && !isatty(STDIN_FILENO))
+		r = err_set(&err, -EINVAL,
+			    "nobody is there to confirm it: give --yes, or --dry-run to see what "
+			    "would be done");
+	if (r)
+		return command_fail("uninstall", &err, COMMAND_USAGE);
+	signal(SIGINT, uninstall_on_interrupt);
+	r = uninstall_all(&u, &err);
+	if (r)
+		return command_fail("uninstall", &err, COMMAND_NO);
+	if (u.dry_run)
+		puts("Nothing was changed (dry run).");
+	else
+		puts("Hauberk is gone. Profiles stay loaded on each node until it starts anew, and "
+		     "/var/lib/hauberk stays there.");
+	return COMMAND_OK;
 }

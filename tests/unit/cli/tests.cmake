@@ -1,0 +1,5 @@
+if(TARGET hauberk_cli)
+  hauberk_unit_test(cli/status_view hauberk_cli)
+  hauberk_unit_test(cli/table hauberk_cli)
+  hauberk_unit_test(cli/uninstall_rules hauberk_cli)
+endif()
