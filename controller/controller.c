@@ -146,7 +146,7 @@ static void controller_on_elected(void *data, int64_t epoch)
 	struct controller *c = data;
 
 	c->epoch = epoch;
-	certs_set_leader(c->certs, true);
+	certs_lead(c->certs);
 	if (c->sync)
 		sync_server_lead(c->sync, epoch);
 	controller_start_if_ready(c);
@@ -392,17 +392,14 @@ static int controller_make_tools(struct controller *c, struct err *err)
 	    .default_abi = o->default_abi,
 	    .allow_partial = o->allow_unsandboxed,
 	};
-	struct artefact_options artefacts = {
-	    .dir = o->data_dir,
-	    .max_bytes = o->artefacts_max_mib << 20,
-	};
 	int r = compiler_new(&c->loop, &compiler, &c->compiler, err);
 
 	if (r < 0)
 		return r;
 	log_info("compiler", log_s("id", compiler_id(c->compiler)),
 		 log_s("sandbox", compiler_sandbox(c->compiler)));
-	return artefact_open(&artefacts, &c->artefacts, err);
+	return artefact_store_open(o->data_dir, (uint64_t)o->artefacts_max_mib << 20,
+				   &c->artefacts, err);
 }
 
 static void controller_make_engine(struct controller *c)
@@ -476,11 +473,10 @@ static void controller_follow(struct controller *c)
 	    .synced = controller_start_if_ready,
 	    .data = c,
 	};
-	struct node_objects_options node_objects = {
-	    .client = c->client,
-	    .on_seen = controller_on_node_object,
-	    .on_written = controller_on_node_written,
-	    .on_synced = controller_start_if_ready,
+	struct node_objects_spec node_objects = {
+	    .seen = controller_on_node_object,
+	    .written = controller_on_node_written,
+	    .synced = controller_start_if_ready,
 	    .data = c,
 	};
 
@@ -488,7 +484,7 @@ static void controller_follow(struct controller *c)
 	c->nodes = kube_informer_start(c->client, &nodes);
 	c->namespaces = controller_follow_namespace(c);
 	c->history = history_start(c->client, &history);
-	c->node_objects = node_objects_start(&node_objects);
+	c->node_objects = node_objects_start(c->client, &node_objects);
 	effects_bind(c->effects, c->engine, c->history, c->node_objects, c->profiles);
 }
 
@@ -504,14 +500,13 @@ static void controller_stand_for_election(struct controller *c, const char *iden
 	    .on_trouble = controller_on_lease_trouble,
 	    .data = c,
 	};
-	struct certs_options certs = {
-	    .client = c->client,
+	struct certs_spec certs = {
 	    .namespace_ = c->namespace_,
 	    .on_leaf = controller_on_leaf,
 	    .data = c,
 	};
 
-	c->certs = certs_start(&certs);
+	c->certs = certs_start(c->client, &certs);
 	c->lease = kube_lease_start(c->client, &lease);
 }
 
@@ -609,7 +604,7 @@ static void controller_watch_signals(struct controller *c)
 static void controller_free(struct controller *c)
 {
 	engine_free(c->engine);
-	artefact_close(c->artefacts);
+	artefact_store_close(c->artefacts);
 	compiler_free(c->compiler);
 	free(c->namespace_);
 }
@@ -659,8 +654,7 @@ int controller_run(const struct controller_options *options, struct err *err)
 	if (r < 0)
 		return r; /* the process ends; there is nothing to put in order */
 	c.recorder = kube_recorder_new(c.client, "hauberk-controller", options->identity);
-	c.identity = identity_new(
-	    &(struct identity_options){.client = c.client, .namespace_ = c.namespace_});
+	c.identity = identity_new(c.client, c.namespace_);
 	controller_make_engine(&c);
 	controller_follow(&c);
 	controller_stand_for_election(&c, identity);
