@@ -146,7 +146,8 @@ static void aafs_read_hash(int dir, const char *name, size_t n_hex, char *ret)
 		memcpy(ret, text, n_hex + 1);
 }
 
-static bool aafs_read_profile(int dir, struct aafs_profile *ret)
+/* A child's file `name` holds the last part of its name alone (seq_profile_name_show()). */
+static bool aafs_read_profile(int dir, const char *parent, struct aafs_profile *ret)
 {
 	char name[AAFS_NAME_MAX];
 
@@ -155,7 +156,7 @@ static bool aafs_read_profile(int dir, struct aafs_profile *ret)
 		return false;
 	aafs_read_hash(dir, "sha1", SHA1_HEX - 1, ret->sha1);
 	aafs_read_hash(dir, "sha256", SHA256_HEX - 1, ret->sha256);
-	ret->name = mem_strdup(name);
+	ret->name = parent ? mem_printf("%s//%s", parent, name) : mem_strdup(name);
 	return true;
 }
 
@@ -172,13 +173,13 @@ static DIR *aafs_opendir(int parent, const char *name)
 /* Add the profile in `dir`, and those below it, to the tree. A tree with more of them than it may
  * have is cut short, and so never equal to what anybody expects. */
 // NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
-static void aafs_read_tree(int dir, int depth, struct aafs_tree *tree)
+static void aafs_read_tree(int dir, const char *parent, int depth, struct aafs_tree *tree)
 {
 	CLEANUP(aafs_closedir) DIR *children = NULL;
 	struct aafs_profile p = {0};
 	struct dirent *entry;
 
-	if (tree->n >= AAFS_PROFILES_MAX || !aafs_read_profile(dir, &p))
+	if (tree->n >= AAFS_PROFILES_MAX || !aafs_read_profile(dir, parent, &p))
 		return;
 	tree->items = mem_resize(tree->items, tree->n + 1, sizeof(*tree->items));
 	tree->items[tree->n++] = p;
@@ -191,7 +192,7 @@ static void aafs_read_tree(int dir, int depth, struct aafs_tree *tree)
 		child = openat(dirfd(children), entry->d_name,
 			       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (child >= 0)
-			aafs_read_tree(child, depth + 1, tree);
+			aafs_read_tree(child, p.name, depth + 1, tree);
 	}
 }
 
@@ -214,7 +215,7 @@ int aafs_scan(const struct aafs *a, aafs_wanted_fn wanted, aafs_found_fn found, 
 		profile = openat(dirfd(dir), entry->d_name,
 				 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (profile >= 0)
-			aafs_read_tree(profile, 0, &tree);
+			aafs_read_tree(profile, NULL, 0, &tree);
 		if (tree.n > 0 && wanted(data, tree.items[0].name))
 			found(data, &tree);
 		aafs_tree_clear(&tree);

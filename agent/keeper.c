@@ -309,12 +309,13 @@ static int keeper_open_disk(struct keeper *k, const struct keeper_spec *spec, st
 	struct err damage;
 	size_t it = 0;
 	const char *name;
+	void *entry;
 
 	record_init(&k->record, record);
 	if (record_load(&k->record, &damage) < 0)
 		log_error("what was loaded before is not known, so none of it is taken for ours",
 			  log_s("error", damage.msg));
-	while (map_next(&k->record.entries, &it, &name, NULL))
+	while (map_next(&k->record.entries, &it, &name, &entry))
 		keeper_unit(k, name);
 	return policy_cache_init(&k->cache, policies, spec->cache_max_bytes, err);
 }
