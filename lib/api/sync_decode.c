@@ -89,7 +89,7 @@ static int sync_decode_hashes(struct json_object *obj, struct sync_hash **ret, s
 			      struct err *err)
 {
 	struct json_object *array;
-	size_t n, i;
+	size_t n = 0, i;
 	int r = sync_take_array(obj, "hashes", SYNC_HASHES_MAX, &array, &n, err);
 
 	if (r < 0)
@@ -197,7 +197,7 @@ static enum sync_reason sync_reason_parse(const char *word)
 static int sync_decode_holders(struct json_object *obj, struct sync_status *s, struct err *err)
 {
 	struct json_object *array;
-	size_t n, i;
+	size_t n = 0, i;
 	int r = sync_take_array(obj, "holders", SYNC_HOLDERS_MAX, &array, &n, err);
 
 	if (r < 0)
@@ -246,7 +246,7 @@ static int sync_decode_status(struct json_object *obj, struct sync_status *s, st
 static int sync_decode_report(struct json_object *obj, struct sync_report *report, struct err *err)
 {
 	struct json_object *array;
-	size_t n, i;
+	size_t n = 0, i;
 	int r;
 
 	report->apparmor_enabled = js_bool(obj, "appArmorEnabled", false);
