@@ -4,6 +4,7 @@
  * Waits until PID is about to open a path that ends with the first SUFFIX, then one that ends with the next, and so on; at the
  * last one PID gets SIGKILL before the call has done anything. Says "watching" when it is attached, and each path as it comes.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
