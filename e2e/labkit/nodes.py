@@ -132,7 +132,7 @@ def _agent_pods(api, name=None):
     return [p for p in listed["items"] if not p["metadata"].get("deletionTimestamp")]
 
 
-def wait_agents(state, timeout_s=60):
+def wait_agents(state, timeout_s=120):
     """Until the agent's pod is Ready on every node. A pod that will not is told of, not raised: one may want to see why."""
     api, began = Api(state), time.monotonic()
 
