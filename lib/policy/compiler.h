@@ -5,25 +5,22 @@
  * judged.
  *
  * The text is hostile. The child can open nothing but the parser, its libraries and the base folder
- * (see sandbox.h), and all it says is put into our own words before anybody sees it: `include`
- * reads any path, and the parser's errors quote what it read. Jobs wait in one queue and run
- * `max_parallel` at a time; each ends within COMPILER_WALL_MS, so no text delays another for long.
+ * (sandbox.h), and what it says is put into known words before anybody sees it (parser_says.h).
+ * Jobs wait in one queue and run `max_parallel` at a time; each ends within COMPILER_WALL_MS, and
+ * those for one name never take all places, so that no text delays another for long.
  */
 
 #include "api/profile.h"
 #include "base/err.h"
-#include "base/list.h"
 #include "policy/blob.h"
+#include "policy/parser_says.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-enum {
-	COMPILER_WALL_MS = 10000,
-	COMPILER_WARNINGS_MAX = 32, /* kept of one compilation */
-};
+enum { COMPILER_WALL_MS = 10000 };
 
 struct compiler;
 struct compiler_job;
@@ -33,7 +30,7 @@ struct compiler_options {
 	const char *base_dir;    /* NULL: /etc/apparmor.d */
 	const char *sandbox;     /* the launcher; NULL: hauberk-sandbox, beside this program */
 	const char *default_abi; /* for a text that names no abi, below base_dir; NULL: abi/3.0 */
-	int64_t max_parallel;    /* 0: one a core, at most 4 */
+	int64_t max_parallel;    /* 0: one a core, but 2 at least and 4 at most */
 	bool allow_partial;      /* compile also where the kernel cannot give the whole sandbox */
 };
 
@@ -46,16 +43,11 @@ enum compiler_verdict {
 	COMPILER_CANCELLED,   /* compiler_cancel() */
 };
 
-struct compiler_warning {
-	size_t line; /* in the text; 0: none */
-	char *message;
-};
-
 struct compiler_result {
 	enum compiler_verdict verdict;
 	/* For all but COMPILER_OK: one sentence that starts with "line N: " where there is a line,
 	 * fit to be shown to whoever wrote the text. Holds no byte of any other file. */
-	char message[512];
+	char message[480];
 	size_t line, column; /* in the text, from 1; 0: none. The message has them too */
 
 	/* For COMPILER_OK. Gone after `done`, unless it takes them with STEAL() or by zeroing the
@@ -64,8 +56,8 @@ struct compiler_result {
 	size_t n_bytes;
 	char hash[SHA256_HEX]; /* of the bytes: the artefact's name */
 	struct policy_blob blob;
-	struct compiler_warning
-	    *warnings; /* rules that this kernel does not enforce, and the like */
+	/* Rules that this kernel does not enforce, and the like. */
+	struct parser_says_warning *warnings;
 	size_t n_warnings;
 	int64_t ms; /* that the child took, without the wait in the queue */
 };
@@ -104,7 +96,7 @@ void compiler_cancel(struct compiler_job *job);
 /* "Compiled", "ParseError", "ForbiddenPolicy" … as conditions and lint's JSON name a verdict. */
 const char *compiler_verdict_name(enum compiler_verdict verdict);
 
-/* No job may be under way. */
+/* No job may be under way. Takes NULL; holds nothing of the loop. */
 void compiler_free(struct compiler *c);
 
 void compiler_result_clear(struct compiler_result *res);

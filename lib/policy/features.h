@@ -12,8 +12,7 @@
  *     name    = 1 to 64 of A-Z a-z 0-9 _ - . +
  *     content = printable ASCII but { and }, and at most one line feed, at its end
  *
- * Names are in strictly ascending order within a folder, or not at all ordered in old kernels'
- * texts: a name twice is refused, order is not asked for.
+ * A name twice in one folder is refused; order is not asked for.
  */
 
 #include "base/err.h"

@@ -1,0 +1,5 @@
+foreach(module compiler)
+  hauberk_unit_test(policy/${module} hauberk_policy)
+endforeach()
+target_compile_definitions(test_policy_compiler PRIVATE TEST_SANDBOX="$<TARGET_FILE:hauberk-sandbox>")
+add_dependencies(test_policy_compiler hauberk-sandbox)
