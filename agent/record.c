@@ -220,6 +220,7 @@ static int record_decode_version(struct json_object *obj, const char *key, struc
 {
 	struct sync_item *items = NULL;
 	size_t n = 0;
+	bool is_one;
 	int r;
 
 	if (!js_get(obj, key))
@@ -227,10 +228,11 @@ static int record_decode_version(struct json_object *obj, const char *key, struc
 	r = sync_set_decode(js_array(obj, key), &items, &n, err);
 	if (r < 0)
 		return err_wrap(err, "%s", key);
-	if (n == 1 && items[0].want == SYNC_LOADED)
+	is_one = n == 1 && items[0].want == SYNC_LOADED;
+	if (is_one)
 		record_version_set(v, &items[0]);
 	sync_items_free(items, n);
-	return n == 1 ? 0 : err_set(err, -EINVAL, "%s is not one version", key);
+	return is_one ? 0 : err_set(err, -EINVAL, "%s is not one version", key);
 }
 
 static int record_decode_entry(struct record *r, struct json_object *obj, struct err *err)
