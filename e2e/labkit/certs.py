@@ -1,5 +1,6 @@
 """The lab's certificate authority, the certificates it signs, and the kubeconfig files made from them."""
 import json
+import secrets
 import subprocess
 
 from .ui import LabError
@@ -35,7 +36,8 @@ def issue(pki, name, subject, usage, names=None):
     _openssl("req", *_EC, "-subj", subject, "-keyout", key, "-out", csr)
     with open(ext, "w") as f:
         f.write(f"extendedKeyUsage={usage}\n" + (f"subjectAltName={names}\n" if names else ""))
-    _openssl("x509", "-req", "-in", csr, "-CA", str(pki / "ca.crt"), "-CAkey", str(pki / "ca.key"), "-CAcreateserial",
+    # A number of its own: nodes start at once, and a shared file of serial numbers is half written when the other reads it.
+    _openssl("x509", "-req", "-in", csr, "-CA", str(pki / "ca.crt"), "-CAkey", str(pki / "ca.key"), "-set_serial", f"0x{secrets.token_hex(16)}",
              "-days", DAYS, "-extfile", ext, "-out", crt)
 
 
