@@ -55,7 +55,7 @@ NEEDED = [
     ("patch", "hauberk.dev apparmornodes/status - n"),
     *[(verb, "core nodes - n") for verb in ("get", "list", "watch")], ("list", "core pods -"), ("get", "core pods default p"),
     ("create", "authentication.k8s.io tokenreviews -"),
-    ("get", "apiextensions.k8s.io customresourcedefinitions - apparmorprofiles.hauberk.dev"), ("get", "core namespaces hauberk-system hauberk-system"),
+    ("get", "apiextensions.k8s.io customresourcedefinitions - apparmorprofiles.hauberk.dev"), *[(verb, "core namespaces - hauberk-system") for verb in ("get", "list", "watch")],
     ("create", "coordination.k8s.io leases hauberk-system"), ("update", "coordination.k8s.io leases hauberk-system hauberk-controller"),
     ("create", "core secrets hauberk-system"), ("get", "core secrets hauberk-system hauberk-controller-tls"),
     ("watch", "core secrets hauberk-system hauberk-controller-tls"), ("patch", "core secrets hauberk-system hauberk-controller-tls"),
@@ -72,7 +72,7 @@ REFUSED = [
     ("delete", "core pods default p"), ("create", "core pods/exec default p"), ("create", "core serviceaccounts/token hauberk-system hauberk-agent"),
     ("update", "coordination.k8s.io leases hauberk-system other"), ("create", "coordination.k8s.io leases kube-system"),
     ("get", "apiextensions.k8s.io customresourcedefinitions - others.example.com"), ("delete", "apiextensions.k8s.io customresourcedefinitions - apparmorprofiles.hauberk.dev"),
-    ("get", "core namespaces default default"), ("create", "core events kube-system"), ("delete", "apps controllerrevisions default"),
+    ("get", "core namespaces default default"), ("list", "core namespaces -"), ("delete", "core namespaces - hauberk-system"), ("create", "core events kube-system"), ("delete", "apps controllerrevisions default"),
 ]
 
 
