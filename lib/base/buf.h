@@ -34,7 +34,7 @@ const char *buf_text(const struct buf *b);
 
 /* Hand the memory to the caller, who frees it with free(); the buffer is empty afterwards. Never
  * NULL. */
-char *buf_steal(struct buf *b);
+char *buf_steal(struct buf *b) __attribute__((returns_nonnull));
 
 /* Release the memory; the buffer is empty and usable again afterwards. */
 void buf_clear(struct buf *b);

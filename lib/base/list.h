@@ -38,6 +38,8 @@ static inline void list_remove(struct list *item)
 }
 
 /* Walk the list; the current item may be removed or freed meanwhile. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): it_ is a name */
 #define LIST_FOREACH(it_, l_)                                                     \
 	for (struct list *it_ = (l_)->next, *it_##_next = it_->next; it_ != (l_); \
 	     it_ = it_##_next, it_##_next = it_->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

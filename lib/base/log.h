@@ -20,8 +20,15 @@ struct log_field {
 	int64_t number;
 };
 
-#define log_s(key_, text_) ((struct log_field){.key = (key_), .text = (text_) ? (text_) : ""})
-#define log_i(key_, number_) ((struct log_field){.key = (key_), .number = (number_)})
+static inline struct log_field log_s(const char *key, const char *text)
+{
+	return (struct log_field){.key = key, .text = text ? text : ""};
+}
+
+static inline struct log_field log_i(const char *key, int64_t number)
+{
+	return (struct log_field){.key = key, .number = number};
+}
 
 /* Lines below `level` are left out. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);

@@ -182,7 +182,7 @@ static int yml_node(struct yml *y, unsigned int depth, struct json_object **ret)
 static int yml_sequence(struct yml *y, unsigned int depth, struct json_object **ret)
 {
 	CLEANUP(js_putp) struct json_object *array = js_new_array();
-	struct json_object *item;
+	struct json_object *item = NULL;
 	int r;
 
 	if (yml_check_node(y, y->event.data.sequence_start.anchor,
@@ -221,7 +221,7 @@ static int yml_key(struct yml *y, struct json_object *object, char **ret)
 static int yml_pair(struct yml *y, unsigned int depth, struct json_object *object)
 {
 	CLEANUP(mem_freep) char *key = NULL;
-	struct json_object *value;
+	struct json_object *value = NULL;
 	int r = yml_key(y, object, &key);
 
 	if (r == 0)

@@ -93,8 +93,8 @@ static int config_from_kubeconfig(struct kubeconfig *kc, const char *dir,
 int kube_config_load_file(const char *path, const char *context, struct kube_config *ret,
 			  struct err *err)
 {
-	CLEANUP(mem_freep) char *text = NULL;
-	CLEANUP(mem_freep) char *dir = mem_strdup(path);
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
+	CLEANUP(mem_freep) char *dir = mem_strndup(path, strlen(path));
 	CLEANUP(kubeconfig_clear) struct kubeconfig kc = {0};
 	struct kube_config config = {0};
 	char *slash = strrchr(dir, '/');
@@ -103,9 +103,9 @@ int kube_config_load_file(const char *path, const char *context, struct kube_con
 		slash[slash == dir] = '\0';
 	else
 		*dir = '\0';
-	if (config_read(path, &text, err))
+	if (file_read(path, &text, err))
 		return err->code;
-	if (kubeconfig_parse(text, strlen(text), context, &kc, err))
+	if (kubeconfig_parse(buf_text(&text), text.len, context, &kc, err))
 		return err_wrap(err, "%s", path);
 	if (config_from_kubeconfig(&kc, dir, &config, err)) {
 		kube_config_clear(&config);
@@ -132,7 +132,8 @@ int kube_config_load_in_cluster(struct kube_config *ret, struct err *err)
 	 * it. */
 	if (config_read(CONFIG_POD_DIR "/namespace", &config.namespace_, err))
 		config.namespace_ = mem_strdup("default");
-	config.namespace_[strcspn(config.namespace_, "\n")] = '\0';
+	if (config.namespace_)
+		config.namespace_[strcspn(config.namespace_, "\n")] = '\0';
 	is_ipv6 = strchr(host, ':') != NULL;
 	config.server =
 	    mem_printf("https://%s%s%s:%s", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", port);

@@ -115,7 +115,7 @@ static struct queue_item *queue_item_of(struct queue_rules *q, const char *key)
 	item = MEM_NEW(struct queue_item);
 	*item = (struct queue_item){
 	    .key = mem_strdup(key),
-	    .backoff = {.first_ms = 5, .max_ms = 1000 * 1000, .factor = 2.0},
+	    .backoff = {.first_ms = 5, .max_ms = 1000000, .factor = 2.0},
 	};
 	list_init(&item->link);
 	map_put(&q->items, key, item);

@@ -17,24 +17,15 @@ static void a_value_is_the_whole_text(void **state)
 	static const struct {
 		const char *text, *words; /* NULL: taken */
 	} cases[] = {
-	    {"{}", NULL},
-	    {" [1, 2] \r\n\t", NULL},
-	    {"12", NULL},
-	    {"\"x\"", NULL},
-	    {"true", NULL},
-	    {"null", NULL},
-	    {"", "too early"},
-	    {"   ", "too early"},
-	    {"{", "too early"},
-	    {"\"x", "too early"},
-	    {"{} {}", "at byte 3"},
-	    {"{}x", "at byte 2"},
-	    {"12 13", "at byte 3"},
-	    {"{\"a\": 1,}", "malformed"},
-	    {"[1,]", "malformed"},
-	    {"{a: 1}", "malformed"},
-	    {"[01]", "malformed"},
-	    {"// c\n{}", "malformed"},
+	    {"{}", NULL},           {" [1, 2] \r\n\t", NULL},
+	    {"12", NULL},           {"\"x\"", NULL},
+	    {"true", NULL},         {"null", NULL},
+	    {"", "too early"},      {"   ", "too early"},
+	    {"{", "too early"},     {"\"x", "too early"},
+	    {"{} {}", "at byte 3"}, {"{}x", "at byte 2"},
+	    {"12 13", "at byte 3"}, {"{\"a\": 1,}", "malformed"},
+	    {"[1,]", "malformed"},  {"{a: 1}", "malformed"},
+	    {"[01]", "malformed"},  {"// c\n{}", "malformed"},
 	    {"\"\xff\"", "UTF-8"},
 	};
 	size_t i;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -35,7 +36,7 @@ static int parse(struct values *v, const char *line, char **argv, int *n_args, s
 	char *word;
 
 	*v = (struct values){0};
-	strcpy(copy, line);
+	snprintf(copy, sizeof(copy), "%s", line);
 	argv[argc++] = (char *)"program";
 	for (word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;

@@ -196,7 +196,7 @@ static void what_is_no_lease_is_an_error(void **unused)
 	assert_int_equal(lease_view_parse(obj, &v, &err), -EINVAL);
 	json_object_put(obj);
 	memset(text + strlen(text), 'x', 520);
-	strcat(text, "\"}}");
+	strncat(text, "\"}}", sizeof(text) - strlen(text) - 1);
 	assert_int_equal(js_parse(text, strlen(text), &obj, &err), 0);
 	assert_int_equal(lease_view_parse(obj, &v, &err), -EINVAL);
 	json_object_put(obj);
@@ -228,7 +228,7 @@ static void there_is_never_more_than_one_leader(void **unused)
 	int i;
 
 	(void)unused;
-	for (now_ms = 0; now_ms < 3600 * 1000; now_ms += 500) {
+	for (now_ms = 0; now_ms < 3600000; now_ms += 500) {
 		for (i = 0; i < 2; i++) {
 			random = random * 1103515245 + 12345;
 			if ((random >> 16) % 40 == 0)

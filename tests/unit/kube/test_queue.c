@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,14 +23,14 @@ static void work(void *data, const char *key)
 {
 	struct bench *b = data;
 
-	strcat(b->trace, key);
+	strncat(b->trace, key, sizeof(b->trace) - strlen(b->trace) - 1);
 	if (b->close_inside) {
 		kube_queue_close(b->queue);
 		b->queue = NULL;
 		return;
 	}
 	if (b->later) {
-		strcpy(b->held[b->n_held++], key);
+		snprintf(b->held[b->n_held++], sizeof(b->held[0]), "%s", key);
 		b->most_held = b->n_held > b->most_held ? b->n_held : b->most_held;
 		return;
 	}

@@ -10,36 +10,35 @@
 static void an_answer_is_judged_by_its_code_and_reason(void **state)
 {
 	static const struct {
-		int http_status;
 		const char *body;
+		int http_status;
 		enum kube_outcome outcome;
 	} cases[] = {
-	    {200, "{}", KUBE_OK},
-	    {201, "{}", KUBE_OK},
-	    {400, "{\"reason\": \"BadRequest\"}", KUBE_INVALID},
-	    {401, "{\"reason\": \"Unauthorized\"}", KUBE_UNAUTHORIZED},
-	    {403, "{\"reason\": \"Forbidden\"}", KUBE_FORBIDDEN},
-	    {404, "{\"reason\": \"NotFound\"}", KUBE_NOT_FOUND},
-	    {404, "\"404 page not found\"", KUBE_NOT_FOUND},
-	    {409, "{\"reason\": \"Conflict\"}", KUBE_CONFLICT},
-	    {409, "{\"reason\": \"AlreadyExists\"}", KUBE_ALREADY_EXISTS},
-	    {410, "{\"reason\": \"Expired\"}", KUBE_GONE},
-	    {410, "{\"reason\": \"Gone\"}", KUBE_GONE},
-	    {413, "{\"reason\": \"RequestEntityTooLarge\"}", KUBE_INVALID},
-	    {415, "{\"reason\": \"UnsupportedMediaType\"}", KUBE_INVALID},
-	    {422, "{\"reason\": \"Invalid\"}", KUBE_INVALID},
-	    {429, "{\"reason\": \"TooManyRequests\"}", KUBE_TOO_MANY},
-	    {500, "{\"reason\": \"InternalError\"}", KUBE_UNAVAILABLE},
-	    {503, "{}", KUBE_UNAVAILABLE},
-	    {504, "{\"reason\": \"Timeout\"}", KUBE_UNAVAILABLE},
-	    {504,
-	     "{\"reason\": \"Timeout\", \"details\": {\"causes\": [{\"reason\": \"Other\"}, "
+	    {"{}", 200, KUBE_OK},
+	    {"{}", 201, KUBE_OK},
+	    {"{\"reason\": \"BadRequest\"}", 400, KUBE_INVALID},
+	    {"{\"reason\": \"Unauthorized\"}", 401, KUBE_UNAUTHORIZED},
+	    {"{\"reason\": \"Forbidden\"}", 403, KUBE_FORBIDDEN},
+	    {"{\"reason\": \"NotFound\"}", 404, KUBE_NOT_FOUND},
+	    {"\"404 page not found\"", 404, KUBE_NOT_FOUND},
+	    {"{\"reason\": \"Conflict\"}", 409, KUBE_CONFLICT},
+	    {"{\"reason\": \"AlreadyExists\"}", 409, KUBE_ALREADY_EXISTS},
+	    {"{\"reason\": \"Expired\"}", 410, KUBE_GONE},
+	    {"{\"reason\": \"Gone\"}", 410, KUBE_GONE},
+	    {"{\"reason\": \"RequestEntityTooLarge\"}", 413, KUBE_INVALID},
+	    {"{\"reason\": \"UnsupportedMediaType\"}", 415, KUBE_INVALID},
+	    {"{\"reason\": \"Invalid\"}", 422, KUBE_INVALID},
+	    {"{\"reason\": \"TooManyRequests\"}", 429, KUBE_TOO_MANY},
+	    {"{\"reason\": \"InternalError\"}", 500, KUBE_UNAVAILABLE},
+	    {"{}", 503, KUBE_UNAVAILABLE},
+	    {"{\"reason\": \"Timeout\"}", 504, KUBE_UNAVAILABLE},
+	    {"{\"reason\": \"Timeout\", \"details\": {\"causes\": [{\"reason\": \"Other\"}, "
 	     "{\"reason\": "
 	     "\"ResourceVersionTooLarge\"}]}}",
-	     KUBE_FUTURE},
-	    {500, "{\"message\": \"Too large resource version: 9, current: 5\"}", KUBE_FUTURE},
-	    {302, "{}", KUBE_BAD_ANSWER},
-	    {418, "{}", KUBE_BAD_ANSWER},
+	     504, KUBE_FUTURE},
+	    {"{\"message\": \"Too large resource version: 9, current: 5\"}", 500, KUBE_FUTURE},
+	    {"{}", 302, KUBE_BAD_ANSWER},
+	    {"{}", 418, KUBE_BAD_ANSWER},
 	};
 	size_t i;
 

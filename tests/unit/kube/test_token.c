@@ -43,8 +43,8 @@ static void a_fixed_token_stays(void **state)
 
 	(void)state;
 	assert_int_equal(token_init(&token, NULL, "abc", 0, &err), 0);
-	assert_string_equal(token_get(&token, 10 * TOKEN_LOOK_MS), "abc");
-	assert_false(token_look(&token, 10 * TOKEN_LOOK_MS));
+	assert_string_equal(token_get(&token, 10L * TOKEN_LOOK_MS), "abc");
+	assert_false(token_look(&token, 10L * TOKEN_LOOK_MS));
 	token_clear(&token);
 	assert_int_equal(token_init(&token, NULL, NULL, 0, &err), 0);
 	assert_null(token_get(&token, 0));

@@ -58,8 +58,8 @@ static void a_line_without_its_end_is_no_event_yet(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(
-	    watch_lines_feed(&lines, stream, strchr(stream, '\n') - stream, note, &out, &err), 0);
+	assert_int_equal(watch_lines_feed(&lines, stream, strcspn(stream, "\n"), note, &out, &err),
+			 0);
 	assert_int_equal(out.len, 0);
 	assert_int_equal(watch_lines_feed(&lines, "\n", 1, note, &out, &err), 0);
 	assert_string_equal(buf_text(&out), "0a ");
