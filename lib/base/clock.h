@@ -15,8 +15,8 @@ int64_t clock_mono_ms(void); /* for durations; not comparable between machines o
 int64_t clock_mono_us(void);
 int64_t clock_wall_ms(void); /* since 1970, UTC */
 
-/* The wall clock as it stood when the process first asked, plus the time that has passed since: fit for
- * showing and for deadlines, which a clock that somebody sets must not move. */
+/* The wall clock as it stood when the process first asked, plus the time that has passed since: fit
+ * for showing and for deadlines, which a clock that somebody sets must not move. */
 int64_t clock_steady_ms(void);
 
 /* metav1.Time: 2006-01-02T15:04:05Z */
