@@ -154,9 +154,11 @@ static int check_child(const struct policy_blob *blob, size_t i, struct err *err
 			       "something else: begin it with a letter, a digit or /",
 			       shown);
 	if (!check_find(blob, name, (size_t)(last - name), i))
-		return err_set(err, -EPERM,
-			       "the policy defines the child profile \"%s\" and not its parent",
-			       shown);
+		return err_set(
+		    err, -EPERM,
+		    "the policy defines the child profile \"%s\" and not its parent: does "
+		    "it stand inside a child profile, which this compiler does not support?",
+		    shown);
 	if (check_find(blob, name, strlen(name), i))
 		return err_set(err, -EPERM, "the policy defines the child profile \"%s\" twice",
 			       shown);

@@ -153,6 +153,16 @@ static bool says_line_bounds(const char *text, size_t line, const char **ret_sta
 	return true;
 }
 
+/* A line that the text does not have comes from elsewhere; the one behind its end is where it ends.
+ */
+static size_t says_known_line(const char *text, size_t line)
+{
+	const char *start;
+	size_t n;
+
+	return line > 0 && says_line_bounds(text, line, &start, &n) ? line : 0;
+}
+
 static bool says_is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -266,7 +276,7 @@ static void says_error(const struct parser_says_input *in, const struct says_lin
 		says_error_in_include(in, l, out, ret);
 		return;
 	}
-	ret->line = l->line;
+	ret->line = says_known_line(in->text, l->line);
 	if (!says_add_what(out, in, l->what, l->n_what, &place))
 		buf_add_str(
 		    out, "the parser refuses this, and says why in words that are not known here");
