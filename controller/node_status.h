@@ -69,6 +69,10 @@ struct json_object *node_status_make(struct json_object *object, const struct no
 /* The object to create for a Node, without status. */
 struct json_object *node_status_new_object(const char *node_name, const char *node_uid);
 
+/* Its owner, as metadata.ownerReferences. */
+struct json_object *node_status_make_owners(const char *node_name, const char *node_uid);
+bool node_status_is_owned_by(struct json_object *object, const char *node_uid);
+
 /* A deep copy that node_facts_free() releases. */
 struct node_facts *node_facts_copy(const struct node_facts *facts);
 void node_facts_free(struct node_facts *facts);
