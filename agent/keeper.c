@@ -117,7 +117,7 @@ static void keeper_retry(struct keeper *k, struct unit *u)
 	else if (u->desired.action == DESIRED_REMOVE)
 		unit_enter(u, UNIT_REMOVING);
 	else
-		unit_enter(u, UNIT_RESTING);
+		keeper_decide(k, u);
 }
 
 static void keeper_on_retry(uv_timer_t *timer)

@@ -30,7 +30,7 @@ static uint64_t keeper_random(void)
 	return random;
 }
 
-static void keeper_wait(struct keeper *k, struct unit *u)
+void keeper_wait(struct keeper *k, struct unit *u)
 {
 	u->retry_at_ms = clock_mono_ms() + unit_backoff_ms(u, keeper_random());
 	unit_enter(u, UNIT_WAITING);

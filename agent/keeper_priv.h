@@ -59,6 +59,9 @@ void keeper_queue_load(struct keeper *k, struct unit *u);
 /* End what is under way. */
 void keeper_rest(struct keeper *k, struct unit *u);
 
+/* Try again after a while, longer each time. */
+void keeper_wait(struct keeper *k, struct unit *u);
+
 /* It failed, and is tried again after a while. */
 void keeper_fail(struct keeper *k, struct unit *u, enum sync_reason reason, const struct err *err);
 

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { KEEPER_REMOVE_US = 20000 };
+enum { KEEPER_FRESH_US = 20000 };
 
 static void keeper_want_uses(struct map *uses, const char *name)
 {
@@ -41,20 +41,24 @@ static void keeper_collect_uses(struct keeper *k, struct map *uses)
 	}
 }
 
-/* Take one name out of the kernel, unless it is in use. */
-static int keeper_remove_name(struct keeper *k, const char *name, const struct tasks_use *use,
-			      struct err *err)
+/* Take one name out of the kernel; the caller has seen that nothing uses it. */
+static int keeper_remove_name(struct keeper *k, const char *name, struct err *err)
 {
-	int r;
+	int r = k->kernel->remove(k->kernel->data, name, err);
 
-	if (!use || use->n > 0)
-		return -EBUSY;
-	r = k->kernel->remove(k->kernel->data, name, err);
 	if (r == -ENOENT)
 		r = 0;
 	if (r == 0)
 		keeper_note_own_change(k);
 	return r;
+}
+
+/* What was not looked for counts as used. */
+static bool keeper_is_used(const struct map *uses, const char *name)
+{
+	const struct tasks_use *use = map_get(uses, name);
+
+	return !use || use->n > 0;
 }
 
 static void keeper_drain(struct unit *u, struct tasks_use *use)
@@ -69,14 +73,14 @@ static void keeper_drain(struct unit *u, struct tasks_use *use)
 
 static void keeper_remove_unit(struct keeper *k, struct unit *u, const struct map *uses)
 {
-	struct tasks_use *use = map_get(uses, u->name);
 	struct err err;
-	int r = keeper_remove_name(k, u->name, use, &err);
+	int r;
 
-	if (r == -EBUSY) {
-		keeper_drain(u, use);
+	if (keeper_is_used(uses, u->name)) {
+		keeper_drain(u, map_get(uses, u->name));
 		return;
 	}
+	r = keeper_remove_name(k, u->name, &err);
 	if (r == 0)
 		r = keeper_scan_one(k, u, &err);
 	if (r < 0) {
@@ -87,48 +91,78 @@ static void keeper_remove_unit(struct keeper *k, struct unit *u, const struct ma
 	keeper_decide(k, u);
 }
 
-/* Children of a former version: each goes by itself, and the profile is as told all the while. */
+/* The profile is as told all the while, so this is no failure of its own. */
+static void keeper_fail_leftovers(struct keeper *k, struct unit *u, const struct err *err)
+{
+	log_warn("cannot remove children of a former revision", log_s("profile", u->name),
+		 log_s("error", err->msg));
+	unit_fail(u, SYNC_REASON_NONE, err->msg);
+	keeper_wait(k, u);
+}
+
+static void keeper_end_leftovers(struct keeper *k, struct unit *u)
+{
+	struct err err;
+
+	if (keeper_scan_one(k, u, &err) < 0) {
+		k->must_read = true;
+		keeper_fail_leftovers(k, u, &err);
+		return;
+	}
+	record_drop_leftovers(&k->record, &u->item);
+	keeper_decide(k, u);
+}
+
+/* Children of a former version: each goes by itself. */
 static void keeper_remove_leftovers(struct keeper *k, struct unit *u, const struct map *uses)
 {
 	struct desired_facts facts = keeper_facts(k, u);
-	struct tasks_use *busy = NULL;
+	const char *busy = NULL;
 	const char *child;
 	struct err err;
 	size_t i;
-	int r = 0;
 
-	for (i = 0; r == 0 && (child = desired_leftover(&facts, i)); i++) {
-		r = keeper_remove_name(k, child, map_get(uses, child), &err);
-		if (r == -EBUSY) {
-			busy = map_get(uses, child);
-			unit_fail(u, SYNC_REASON_NONE,
-				  "a child of a former revision is still in use and stays so long");
-			r = 0;
+	for (i = 0; (child = desired_leftover(&facts, i)); i++) {
+		if (keeper_is_used(uses, child)) {
+			busy = child;
+		} else if (keeper_remove_name(k, child, &err) < 0) {
+			keeper_fail_leftovers(k, u, &err);
+			return;
 		}
 	}
-	if (busy) {
-		keeper_drain(u, busy);
+	if (!busy) {
+		keeper_end_leftovers(k, u);
 		return;
 	}
-	if (r == 0)
-		r = keeper_scan_one(k, u, &err);
-	if (r < 0)
-		log_warn("cannot remove children of a former revision", log_s("profile", u->name),
-			 log_s("error", err.msg));
-	else
-		record_drop_leftovers(&k->record, &u->item);
-	u->has_leftovers = false;
-	unit_recover(u);
-	keeper_rest(k, u);
+	unit_fail(u, SYNC_REASON_NONE,
+		  "a child of a former revision is still in use and stays so long");
+	keeper_drain(u, map_get(uses, busy));
 }
 
-/* One look at the tasks serves all that are to be removed, as long as it is fresh: each removal
- * must come right after it. */
+static void keeper_remove_one(struct keeper *k, struct unit *u, const struct map *uses)
+{
+	if (u->has_leftovers)
+		keeper_remove_leftovers(k, u, uses);
+	else
+		keeper_remove_unit(k, u, uses);
+}
+
+static void keeper_fail_removal(struct keeper *k, struct unit *u, const struct err *err)
+{
+	if (u->has_leftovers)
+		keeper_fail_leftovers(k, u, err);
+	else
+		keeper_fail(k, u, SYNC_REASON_REMOVE_FAILED, err);
+}
+
+/* One look at the tasks serves all that are to be removed, as long as it is fresh: each removal has
+ * to come right after it, and right after means nothing shorter than the look itself took. */
 bool keeper_remove_some(struct keeper *k)
 {
 	struct map uses = {0};
-	int64_t start_us = clock_mono_us();
 	struct unit *u = keeper_find(k, UNIT_REMOVING);
+	int64_t start_us = clock_mono_us();
+	int64_t stale_us;
 	struct err err;
 	int r;
 
@@ -136,15 +170,12 @@ bool keeper_remove_some(struct keeper *k)
 		return false;
 	keeper_collect_uses(k, &uses);
 	r = k->kernel->tasks(k->kernel->data, &uses, &err);
-	for (; u; u = keeper_find(k, UNIT_REMOVING)) {
+	stale_us = 2 * clock_mono_us() - start_us + KEEPER_FRESH_US;
+	for (; u && (r < 0 || clock_mono_us() < stale_us); u = keeper_find(k, UNIT_REMOVING)) {
 		if (r < 0)
-			keeper_fail(k, u, SYNC_REASON_REMOVE_FAILED, &err);
-		else if (u->has_leftovers)
-			keeper_remove_leftovers(k, u, &uses);
+			keeper_fail_removal(k, u, &err);
 		else
-			keeper_remove_unit(k, u, &uses);
-		if (r == 0 && clock_mono_us() - start_us > KEEPER_REMOVE_US)
-			break;
+			keeper_remove_one(k, u, &uses);
 	}
 	map_clear(&uses, keeper_free_use);
 	return true;

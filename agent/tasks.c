@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TASKS_LABEL_MAX = 16384, TASKS_CGROUP_MAX = 16384, TASKS_COMM_MAX = 64 };
@@ -15,7 +16,7 @@ enum { TASKS_LABEL_MAX = 16384, TASKS_CGROUP_MAX = 16384, TASKS_COMM_MAX = 64 };
 struct tasks_walk {
 	const struct map *uses;
 	int process; /* /proc/PID */
-	int task;    /* /proc/PID/task/TID */
+	int task;    /* /proc/PID/task/TID, or the former where there is but one thread */
 	int64_t pid;
 	char *label; /* scratch, TASKS_LABEL_MAX bytes */
 };
@@ -164,24 +165,19 @@ static void tasks_on_component(void *data, char *name)
 
 /* attr/apparmor/current is AppArmor's own; attr/current is that of the first module that fills it,
  * and all there is before Linux 5.8. */
-static int tasks_read_label(struct tasks_walk *w)
+static int tasks_read_label(const struct tasks_walk *w)
 {
 	int r = tasks_read(w->task, "attr/apparmor/current", w->label, TASKS_LABEL_MAX);
 
 	return r == -ENOENT ? tasks_read(w->task, "attr/current", w->label, TASKS_LABEL_MAX) : r;
 }
 
-static int tasks_look_at_thread(struct tasks_walk *w, int tasks, const char *tid, struct err *err)
+static int tasks_look_at_thread(struct tasks_walk *w, struct err *err)
 {
-	CLEANUP(tasks_close) int task = openat(tasks, tid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r;
+	int r = tasks_read_label(w);
 
-	if (task < 0)
-		return 0;
-	w->task = task;
-	r = tasks_read_label(w);
 	/* A task that has ended meanwhile holds nothing. */
-	if (r == -ESRCH || (r < 0 && tasks_is_dead(task)))
+	if (r == -ESRCH || (r < 0 && tasks_is_dead(w->task)))
 		return 0;
 	if (r < 0)
 		return err_set(err, r, "cannot read the label of process %lld: %s",
@@ -190,26 +186,38 @@ static int tasks_look_at_thread(struct tasks_walk *w, int tasks, const char *tid
 	return 0;
 }
 
+static int tasks_look_at_threads(struct tasks_walk *w, struct err *err)
+{
+	int fd = openat(w->process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(tasks_closedir) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int r = 0;
+
+	while (r == 0 && tasks && (entry = readdir(tasks))) {
+		CLEANUP(tasks_close) int task = -1;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		task = openat(dirfd(tasks), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		w->task = task;
+		if (task >= 0)
+			r = tasks_look_at_thread(w, err);
+	}
+	return r;
+}
+
+/* Most processes have one thread, and the link count of the folder `task` says so
+ * (proc_task_getattr()): then the process's own files are those of the thread. */
 static int tasks_look_at_process(struct tasks_walk *w, int proc, const char *pid, struct err *err)
 {
 	CLEANUP(tasks_close) int process = openat(proc, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CLEANUP(tasks_closedir) DIR *tasks = NULL;
-	struct dirent *entry;
-	int fd;
-	int r = 0;
+	struct stat st;
 
-	if (process < 0)
+	if (process < 0 || fstatat(process, "task", &st, 0) < 0)
 		return 0;
-	fd = openat(process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	tasks = fd < 0 ? NULL : fdopendir(fd);
-	if (!tasks)
-		return 0;
-	w->process = process;
+	w->process = w->task = process;
 	w->pid = strtoll(pid, NULL, 10);
-	while (r == 0 && (entry = readdir(tasks)))
-		if (entry->d_name[0] != '.')
-			r = tasks_look_at_thread(w, dirfd(tasks), entry->d_name, err);
-	return r;
+	return st.st_nlink == 3 ? tasks_look_at_thread(w, err) : tasks_look_at_threads(w, err);
 }
 
 /* Process 2 is kthreadd in the first PID namespace and in no other. */

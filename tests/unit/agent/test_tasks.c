@@ -63,9 +63,9 @@ static void a_cgroup_names_the_pod(void **state)
 
 /* ---- a /proc of our own ---- */
 
-static void put_thread(const char *proc, int pid, int tid, char run_state, const char *label)
+static void put_files(const char *proc, const char *task, int tid, char run_state,
+		      const char *label)
 {
-	CLEANUP(mem_freep) char *task = mem_printf("%d/task/%d", pid, tid);
 	CLEANUP(mem_freep) char *file = mem_printf("%s/stat", task);
 	CLEANUP(mem_freep) char *stat = mem_printf("%d (a) b) %c 1 1 1\n", tid, run_state);
 
@@ -74,6 +74,17 @@ static void put_thread(const char *proc, int pid, int tid, char run_state, const
 		return;
 	mem_replace(&file, mem_printf("%s/attr/apparmor/current", task));
 	put_file(proc, file, label);
+}
+
+/* The first thread's files are those of the process as well. */
+static void put_thread(const char *proc, int pid, int tid, char run_state, const char *label)
+{
+	CLEANUP(mem_freep) char *task = mem_printf("%d", pid);
+
+	if (pid == tid)
+		put_files(proc, task, tid, run_state, label);
+	mem_replace(&task, mem_printf("%d/task/%d", pid, tid));
+	put_files(proc, task, tid, run_state, label);
 }
 
 static void put_process(const char *proc, int pid, const char *comm, const char *label)
@@ -173,14 +184,14 @@ static void holders_beyond_a_few_are_only_counted(void **state)
 static void an_old_kernel_has_the_label_elsewhere(void **state)
 {
 	put_thread(*state, 10, 10, 'S', NULL);
-	put_file(*state, "10/task/10/attr/current", "web (enforce)\n");
+	put_file(*state, "10/attr/current", "web (enforce)\n");
 	expect_count(*state, "web", 1);
 }
 
 static void a_label_that_cannot_be_read_is_an_error(void **state)
 {
 	CLEANUP(mem_freep)
-	char *dir = mem_printf("%s/10/task/10/attr/apparmor/current", (char *)*state);
+	char *dir = mem_printf("%s/10/attr/apparmor/current", (char *)*state);
 	struct map uses = {0};
 	struct tasks_use use = {0};
 	struct err err;
