@@ -89,7 +89,7 @@ static char *status_ready_message(struct engine *e, const struct aap *aap, const
 	const char *held = aap->served ? aap->served->id : NULL;
 
 	if (strcmp(reason, "InvalidPolicy") == 0)
-		return held ? mem_printf("%s. Nodes keep revision %s (%lld of %lld hold it).",
+		return held ? mem_printf("%s; nodes keep revision %s (%lld of %lld hold it)",
 					 aap->accept_message, held, (long long)c->ready,
 					 (long long)c->desired)
 			    : mem_strdup(aap->accept_message);
