@@ -43,8 +43,7 @@ static void http_cert_unrefp(struct http_cert **cert)
 
 static gnutls_datum_t http_cert_datum(const char *text)
 {
-	return (gnutls_datum_t){.data = (unsigned char *)(uintptr_t)text,
-				.size = (unsigned int)strlen(text)};
+	return (gnutls_datum_t){.data = (unsigned char *)text, .size = (unsigned int)strlen(text)};
 }
 
 static bool http_cert_is_pair(const struct http_cert *cert)

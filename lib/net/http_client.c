@@ -176,7 +176,7 @@ static void http_client_on_kick(uv_timer_t *timer)
 
 static void http_client_init_curl(struct http_client *client)
 {
-	enum { MAX_IDLE_CONNECTIONS = 8, MAX_STREAMS = 1000 };
+	enum { MAX_STREAMS = 1000 };
 
 	client->multi = curl_multi_init();
 	client->share = curl_share_init();
@@ -190,7 +190,9 @@ static void http_client_init_curl(struct http_client *client)
 	/* 100 by default, beyond which each watch would open another connection. The peer's own
 	 * limit holds all the same. */
 	curl_multi_setopt(client->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)MAX_STREAMS);
-	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)MAX_IDLE_CONNECTIONS);
+	/* CURLMOPT_MAXCONNECTS is left alone: it counts connections in use as well, so with as many
+	 * streams each further request would close its connection. By default it grows with them.
+	 */
 }
 
 struct http_client *http_client_new(uv_loop_t *loop)

@@ -52,8 +52,10 @@ struct http_request_spec {
 };
 
 struct http_response {
-	int error; /* 0 when the peer answered; else -ECONNREFUSED, -ETIMEDOUT, -EPROTO (TLS, HTTP),
-		    * -EFBIG (longer than max_body), -ECANCELED, -EIO */
+	/* 0 when the peer answered; else -ECONNREFUSED (no connection, or no such name),
+	 * -ETIMEDOUT, -EPROTO (TLS, HTTP), -EFBIG (longer than max_body), -ECANCELED (on_data
+	 * returned false), -EIO (the connection broke), -EINVAL (the spec). */
+	int error;
 	char why[256];          /* a sentence for error != 0 */
 	int status;             /* meaningful when error is 0 */
 	struct buf body;        /* emptied after `done`; buf_steal() to keep it */

@@ -240,7 +240,7 @@ static void http_reply_add_header(struct MHD_Response *answer, const char *line)
 
 static struct MHD_Response *http_reply_make(const struct http_reply *reply)
 {
-	void *body = (void *)(uintptr_t)(reply->n_body > 0 ? reply->body : "");
+	void *body = (void *)(reply->n_body > 0 ? reply->body : "");
 	struct MHD_Response *answer;
 
 	if (reply->free_body)

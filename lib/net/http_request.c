@@ -83,7 +83,7 @@ static int http_request_on_socket(void *data, curl_socket_t fd, curlsocktype pur
 static void http_request_set_blob(CURL *easy, CURLoption option, const char *text)
 {
 	struct curl_blob blob = {
-	    .data = (void *)(uintptr_t)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
+	    .data = (void *)text, .len = strlen(text), .flags = CURL_BLOB_COPY};
 
 	curl_easy_setopt(easy, option, &blob);
 }

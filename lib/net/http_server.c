@@ -261,7 +261,7 @@ static int http_server_start_daemon(struct http_server *server, struct err *err)
 {
 	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
 	struct MHD_OptionItem tls[] = {
-	    {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)http_tls_priorities},
+	    {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)http_tls_priorities},
 	    {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)http_cert_on_handshake},
 	    {MHD_OPTION_END, 0, NULL},
 	};

@@ -47,7 +47,7 @@ static inline void net_run_until(uv_loop_t *loop, const bool *happened)
 	uv_timer_init(loop, &alarm);
 	uv_timer_start(&alarm, net_on_alarm, NET_PATIENCE_MS, 0);
 	uv_prepare_init(loop, &round);
-	round.data = (void *)(uintptr_t)happened;
+	round.data = (void *)happened;
 	uv_prepare_start(&round, net_on_round);
 	while (!*happened)
 		uv_run(loop, UV_RUN_DEFAULT);
@@ -125,7 +125,7 @@ struct net_raw {
 	uv_tcp_t tcp;
 	uv_connect_t connect;
 	uv_write_t write;
-	bool connected, ended, closed;
+	bool connected, came, ended, closed;
 	char text[4096]; /* the first of what came */
 	size_t n_text;
 };
@@ -151,6 +151,7 @@ static inline void net_raw_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_
 	}
 	if ((size_t)n < room)
 		room = (size_t)n;
+	raw->came = true;
 	memcpy(raw->text + raw->n_text, chunk->base, room);
 	raw->n_text += room;
 }
@@ -183,7 +184,7 @@ static inline void net_raw_read(struct net_raw *raw)
 
 static inline void net_raw_send(struct net_raw *raw, const char *text)
 {
-	uv_buf_t bytes = uv_buf_init((char *)(uintptr_t)text, (unsigned int)strlen(text));
+	uv_buf_t bytes = uv_buf_init((char *)text, (unsigned int)strlen(text));
 
 	assert_int_equal(uv_try_write((uv_stream_t *)&raw->tcp, &bytes, 1), (int)bytes.len);
 }

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BIG_BYTES = 1024 * 1024 };
+enum { BIG_BYTES = 1024 * 1024, MAX_BODY = 2 * BIG_BYTES };
 
 struct fixture {
 	uv_loop_t loop;
@@ -88,13 +88,13 @@ static void on_gone(struct http_exchange *ex, void *data)
 	f->is_gone = true;
 }
 
-static void start_server(struct fixture *f, const struct tls_pair *leaf)
+static void start_server(struct fixture *f, const char *cert_pem, const char *key_pem)
 {
 	const struct http_server_spec spec = {
 	    .listen = "127.0.0.1:0",
-	    .cert_pem = leaf ? leaf->cert_pem : NULL,
-	    .key_pem = leaf ? leaf->key_pem : NULL,
-	    .max_body = 2 * BIG_BYTES,
+	    .cert_pem = cert_pem,
+	    .key_pem = key_pem,
+	    .max_body = MAX_BODY,
 	    .max_connections = 500,
 	    .header_timeout_ms = 10000,
 	    .body_timeout_ms = 10000,
@@ -145,7 +145,7 @@ static int set_up(void **state)
 	struct fixture *f = *state;
 
 	uv_loop_init(&f->loop);
-	start_server(f, &f->leaf);
+	start_server(f, f->leaf.cert_pem, f->leaf.key_pem);
 	f->client = http_client_new(&f->loop);
 	trust(f, f->ca.cert_pem);
 	http_client_set_connect_to(f->client, NULL);
@@ -187,7 +187,7 @@ static struct http_request *start_spec(struct fixture *f, struct net_answer *a, 
 	if (!spec.method)
 		spec.method = "GET";
 	if (!spec.max_body)
-		spec.max_body = 2 * BIG_BYTES;
+		spec.max_body = MAX_BODY;
 	return http_request_start(f->client, &spec, net_on_answer, a);
 }
 
@@ -381,6 +381,24 @@ static void a_standing_connection_is_used_again(void **state)
 	assert_int_equal(f->server->n_all, 1);
 }
 
+static void it_is_used_again_beside_many_that_are_busy(void **state)
+{
+	enum { N = 20 };
+	struct fixture *f = *state;
+	struct net_answer held[N] = {0};
+
+	for (int i = 0; i < N; i++)
+		start(f, &held[i], "/hold");
+	for (int i = 0; i < 10; i++) {
+		start(f, &f->a, "/hello");
+		expect_status(f, &f->a, 200);
+		net_answer_clear(&f->a);
+	}
+	assert_int_equal(f->server->n_all, N + 1);
+	http_client_close(f->client, net_set_true, &f->closed);
+	net_run_until(&f->loop, &f->closed);
+}
+
 /* The connection that stands was verified against the former CA. */
 static void a_new_ca_holds_for_standing_connections_too(void **state)
 {
@@ -530,7 +548,7 @@ static void a_server_without_tls_is_refused(void **state)
 	struct fixture *f = *state;
 
 	stop_server(f);
-	start_server(f, NULL);
+	start_server(f, NULL, NULL);
 	start(f, &f->a, "/hello");
 	expect_error(f, &f->a, -EPROTO);
 }
@@ -592,6 +610,8 @@ static void a_request_may_be_cancelled_inside_its_own_on_data(void **state)
 	    (struct http_request_spec){.on_data = cancel_victim, .idle_timeout_ms = 9000});
 	start(f, &f->b, "/hello");
 	expect_status(f, &f->b, 200);
+	while (f->n_pieces == 0)
+		uv_run(&f->loop, UV_RUN_ONCE);
 	net_run_for(&f->loop, 50);
 	assert_int_equal(f->n_pieces, 1);
 	assert_false(f->a.came);
@@ -736,6 +756,7 @@ int main(void)
 	    CLIENT_TEST(connect_to_changes_the_address_and_not_the_name),
 	    CLIENT_TEST(several_cas_may_be_trusted_at_once),
 	    CLIENT_TEST(a_standing_connection_is_used_again),
+	    CLIENT_TEST(it_is_used_again_beside_many_that_are_busy),
 	    CLIENT_TEST(a_new_ca_holds_for_standing_connections_too),
 	    CLIENT_TEST(a_new_ca_leaves_requests_under_way_alone),
 	    CLIENT_TEST(the_environment_names_no_proxy),
