@@ -238,10 +238,13 @@ void builds_start(struct builds *b, const char *object, const struct revision *r
 	memcpy(job->features, features, sizeof(job->features));
 	builds_key(b->spec.compiler, rev, features, job->key);
 	list_append(&b->running, &job->link);
-	if (builds_lookup(job))
+	if (builds_lookup(job)) {
 		builds_job_ready(job);
-	else
-		job->job = compiler_start(b->spec.compiler, &spec, builds_on_compiled, job);
+		return;
+	}
+	log_debug("compiling", log_s("profile", object), log_s("revision", rev->id),
+		  log_s("features", features));
+	job->job = compiler_start(b->spec.compiler, &spec, builds_on_compiled, job);
 }
 
 void builds_flush(struct builds *b)

@@ -123,6 +123,9 @@ static void effects_on_finalizer(void *data, const struct kube_result *res)
 	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND)
 		log_warn("the finalizer could not be written", log_s("profile", x->name),
 			 log_s("why", res->why));
+	log_debug("finalizer written", log_s("profile", x->name),
+		  log_s("outcome", kube_outcome_word(res->outcome)),
+		  log_s("change", x->adding ? "on" : "off"));
 	/* What came back from taking it off is the object's last state: its end comes by the watch,
 	 * and may have come already. */
 	if (res->outcome == KUBE_OK && x->adding)

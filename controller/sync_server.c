@@ -126,6 +126,7 @@ static void poll_answer(struct poll *p, const struct set_body *set, bool want_re
 	reply.body = buf_text(&body);
 	reply.n_body = body.len;
 	http_reply(p->ex, &reply);
+	log_debug("poll answered", log_s("node", p->node), log_i("bytes", (int64_t)body.len));
 	poll_free(p);
 	buf_clear(&body);
 }
@@ -327,6 +328,7 @@ static void poll_artefact(struct poll *p, const char *sha256)
 	reply.n_body = bytes->n;
 	reply.owner = bytes;
 	http_reply(p->ex, &reply);
+	log_debug("artefact sent", log_s("node", p->node), log_s("artefact", sha256));
 	poll_free(p);
 }
 

@@ -28,6 +28,11 @@ int64_t clock_wall_ms(void)
 	return clock_us(CLOCK_REALTIME) / 1000;
 }
 
+int64_t clock_wall_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
 int64_t clock_steady_ms(void)
 {
 	static int64_t offset;
@@ -55,9 +60,14 @@ void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
 
 void clock_format_micro(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
 {
-	size_t n = clock_format_seconds(wall_ms, out);
+	clock_format_us(wall_ms * 1000, out);
+}
 
-	snprintf(out + n, CLOCK_TEXT_MAX - n, ".%03u000Z", (unsigned int)(wall_ms % 1000));
+void clock_format_us(int64_t wall_us, char out[CLOCK_TEXT_MAX])
+{
+	size_t n = clock_format_seconds(wall_us / 1000, out);
+
+	snprintf(out + n, CLOCK_TEXT_MAX - n, ".%06uZ", (unsigned int)(wall_us % 1000000));
 }
 
 /* What follows the seconds: "Z", "+02:00" or "-02:00". */

@@ -57,7 +57,7 @@ void log_write(enum log_level level, const char *msg, const struct log_field *fi
 
 	if (level < log_threshold)
 		return;
-	clock_format_micro(clock_wall_ms(), time);
+	clock_format_us(clock_wall_us(), time);
 	buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", time, log_level_words[level]);
 	log_add_text(&line, msg);
 	for (; fields->key; fields++) {

@@ -63,6 +63,8 @@ static void what_is_written_is_read_back(void **state)
 	}
 	clock_format_micro(1795271858004, text);
 	assert_string_equal(text, "2026-11-21T14:37:38.004000Z");
+	clock_format_us(1795271858004321, text);
+	assert_string_equal(text, "2026-11-21T14:37:38.004321Z");
 	clock_format(1795271858004, text);
 	assert_string_equal(text, "2026-11-21T14:37:38Z");
 }
