@@ -86,12 +86,14 @@ static void sync_client_enter(struct sync_client *c, enum sync_client_state stat
 	c->state = state;
 }
 
+static void sync_client_start(struct sync_client *c);
+
 static void sync_client_on_timer(uv_timer_t *timer)
 {
 	struct sync_client *c = container_of(timer, struct sync_client, timer);
 
 	sync_client_enter(c, SYNC_CLIENT_IDLE);
-	sync_client_go(c);
+	sync_client_start(c);
 }
 
 static void sync_client_wait(struct sync_client *c, struct backoff *backoff, int64_t at_least_ms)
@@ -192,9 +194,10 @@ static void sync_client_accept(struct sync_client *c, struct sync_response *res)
 	memcpy(c->heard_report, c->told_report, sizeof(c->heard_report));
 	c->hops = 0;
 	c->last_error[0] = '\0';
-	backoff_reset(&c->backoff);
-	backoff_reset(&c->slow);
 	c->hasty = has_news || was_held ? 0 : c->hasty + 1;
+	if (c->hasty == 0)
+		backoff_reset(&c->backoff);
+	backoff_reset(&c->slow);
 	sync_client_enter(c, SYNC_CLIENT_IDLE);
 	c->on_response(c->data, res);
 }

@@ -1,4 +1,4 @@
-foreach(module aafs desired keeper policy_cache record tasks)
+foreach(module aafs desired keeper last_set policy_cache record sync_client tasks)
   hauberk_unit_test(agent/${module} hauberk_agent)
 endforeach()
 target_link_options(test_agent_record PRIVATE -Wl,--wrap=file_replace)
