@@ -14,6 +14,7 @@ enum command_exit {
 	COMMAND_USAGE = 2, /* wrong options or arguments */
 };
 
+int lint_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int uninstall_main(int argc, char **argv);
 

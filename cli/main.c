@@ -11,6 +11,7 @@ struct main_command {
 };
 
 static const struct main_command main_commands[] = {
+    {"lint", "check profiles as the controller will, without a cluster", lint_main},
     {"status", "what each node holds of each profile, and why", status_main},
     {"uninstall", "take Hauberk out of the cluster and unload nothing", uninstall_main},
     {0},

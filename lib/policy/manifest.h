@@ -9,12 +9,11 @@
  */
 
 #include "api/profile.h"
-#include "base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MANIFEST_MAX = 8 << 20 };
+enum { MANIFEST_MAX = 8 << 20, MANIFEST_PROBLEMS_MAX = 256 };
 
 /* One thing that is wrong, with its place in the file, from 1; 0: not known. */
 struct manifest_problem {
@@ -29,22 +28,32 @@ struct manifest_profile {
 	char *policy;
 	size_t n_policy;
 	enum profile_mode mode;
-	size_t line; /* of the document; 1 for bare text */
-	/* Where the policy's first line is in the file, and by how much it is indented there; 0 and
-	 * 0 where the policy is no literal block scalar, so that lines cannot be told. */
+	size_t line, column; /* where the policy begins in the file */
+	/* True where line N of the policy is line policy_line + N - 1 of the file, policy_indent
+	 * bytes further right. Else the policy is a quoted or folded scalar, and its lines are not
+	 * the file's. */
+	bool has_lines;
 	size_t policy_line, policy_indent;
 };
 
 struct manifest {
-	struct manifest_profile *profiles;
+	struct manifest_profile *profiles; /* those that are worth compiling */
 	size_t n_profiles;
 	struct manifest_problem *problems;
 	size_t n_problems;
-	size_t n_other; /* documents of other kinds, which were passed over */
+	size_t n_found; /* AppArmorProfile objects, or 1 for bare text */
+	size_t n_other; /* objects of other kinds, which were passed over */
 };
 
-/* Read a file's bytes. What is wrong with them becomes a problem, never a failure, so that one run
- * tells all. */
+/* Read a file's bytes, at most MANIFEST_MAX. What is wrong with them becomes a problem, never a
+ * failure, so that one run tells all. */
 void manifest_parse(const char *bytes, size_t n, struct manifest *ret);
+
+/* Where a line and column of a profile's policy are in its file. A column of 0 stays 0. */
+void manifest_locate(const struct manifest_profile *p, size_t *line, size_t *column);
+
+/* A message without the "line 3, column 5: " that it may begin with, for which the caller has a
+ * better place. */
+const char *manifest_without_place(const char *message);
 
 void manifest_clear(struct manifest *m);

@@ -302,6 +302,25 @@ static bool says_error_without_line(const struct parser_says_input *in, const ch
 	return known;
 }
 
+/* Does the text have a rule that begins with this word? "network unix" is another kind of rule. */
+static bool says_has_rule(const char *text, const char *rule)
+{
+	static const char network[] = "network ";
+	const struct parser_words_slot word = {rule, strlen(rule)};
+	const char *end = text + strlen(text);
+	const char *at = text;
+
+	while ((at = says_find_word(at, (size_t)(end - at), &word))) {
+		size_t before = (size_t)(at - text);
+		size_t n = sizeof(network) - 1;
+
+		if (before < n || memcmp(at - n, network, n) != 0)
+			return true;
+		at += word.n;
+	}
+	return false;
+}
+
 static void says_add_warning(struct parser_says *ret, size_t line, const char *message)
 {
 	size_t i;
@@ -331,7 +350,7 @@ static void says_warning(const struct parser_says_input *in, const char *line, s
 	what += 3;
 	/* 4.1 puts the profile before some. */
 	row = parser_words_find_warning(what, (size_t)(end - what), slots);
-	if (!row)
+	if (!row || (row->rule && !says_has_rule(in->text, row->rule)))
 		return;
 	says_add_words(&words, in, row, slots);
 	says_add_warning(ret, 0, buf_text(&words));

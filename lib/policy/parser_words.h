@@ -18,6 +18,9 @@ struct parser_words_row {
 	const char *pattern; /* * stands for what the parser quotes */
 	const char *words; /* ours, with $1 to $4 for what was quoted; NULL: the pattern is fine */
 	int place;         /* the slot that tells where in the text it is; 0: none */
+	/* Of a warning: it is worth telling only if the text itself has a rule that begins with
+	 * this word. abstractions/base alone gives rise to it in every profile. NULL: always. */
+	const char *rule;
 };
 
 /* The row whose pattern `line` is an instance of, with what it quotes; NULL where there is none. */

@@ -12,7 +12,8 @@ endforeach()
 file(CONFIGURE OUTPUT ${features_header} CONTENT "${features_c}" @ONLY)
 
 hauberk_layer(policy
-  SOURCES base_dir.c blob.c blob_check.c compiler.c compiler_judge.c features.c names.c
+  SOURCES base_dir.c blob.c blob_check.c compiler.c compiler_judge.c features.c manifest.c
+    manifest_check.c manifest_place.c names.c
     parser_says.c parser_words.c text.c
   LINK hauberk_api)
 target_include_directories(hauberk_policy PRIVATE ${CMAKE_BINARY_DIR}/generated)

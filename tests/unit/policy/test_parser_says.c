@@ -94,9 +94,25 @@ static void warnings_are_told_once(void **state)
 	    "Warning from profile t (/proc/self/fd/4): SECRET\n"
 	    "Warning from profile t (/proc/self/fd/4): downgrading extended network unix socket "
 	    "rule to generic network rule\n",
-	    "profile t { }", &says);
+	    "profile t { unix, }", &says);
 	assert_int_equal(says.n_warnings, 2);
 	assert_string_equal(says.warnings[0].message, "userns rules not enforced");
+	parser_says_clear(&says);
+}
+
+static void what_only_an_abstraction_gives_rise_to_is_left_out(void **state)
+{
+	static const char said[] =
+	    "Warning from profile t (/proc/self/fd/4): downgrading extended network "
+	    "unix socket rule to generic network rule\n";
+	struct parser_says says;
+
+	(void)state;
+	read_says(said, "include <tunables/global>\nprofile t { network unix stream, }", &says);
+	assert_int_equal(says.n_warnings, 0);
+	parser_says_clear(&says);
+	read_says(said, "profile t { network unix stream,\nunix (send), }", &says);
+	assert_int_equal(says.n_warnings, 1);
 	parser_says_clear(&says);
 }
 
@@ -117,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_the_parser_says_is_put_into_known_words),
 	    cmocka_unit_test(warnings_are_told_once),
+	    cmocka_unit_test(what_only_an_abstraction_gives_rise_to_is_left_out),
 	    cmocka_unit_test(the_first_error_counts),
 	};
 

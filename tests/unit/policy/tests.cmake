@@ -1,4 +1,4 @@
-foreach(module blob compiler features names parser_says text)
+foreach(module blob compiler features manifest names parser_says text)
   hauberk_unit_test(policy/${module} hauberk_policy)
 endforeach()
 target_compile_definitions(test_policy_compiler PRIVATE TEST_SANDBOX="$<TARGET_FILE:hauberk-sandbox>")
