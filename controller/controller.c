@@ -278,7 +278,7 @@ static void controller_on_node_written(void *data, const char *node, bool ok)
 {
 	struct controller *c = data;
 
-	engine_node_written(c->engine, node, ok);
+	engine_node_written(c->engine, node, ok, clock_steady_ms());
 	controller_poke(c);
 }
 
@@ -398,8 +398,8 @@ static int controller_make_tools(struct controller *c, struct err *err)
 		return r;
 	log_info("compiler", log_s("id", compiler_id(c->compiler)),
 		 log_s("sandbox", compiler_sandbox(c->compiler)));
-	return artefact_store_open(o->data_dir, (uint64_t)o->artefacts_max_mib << 20,
-				   &c->artefacts, err);
+	return artefact_store_open(o->data_dir, (uint64_t)o->artefacts_max_mib << 20, &c->artefacts,
+				   err);
 }
 
 static void controller_make_engine(struct controller *c)

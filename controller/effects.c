@@ -103,8 +103,10 @@ static void effects_on_finalizer_read(void *data, const struct kube_result *res)
 
 	if (res->outcome == KUBE_OK)
 		kube_informer_note(ef->profiles, res->obj);
-	if (effect_profile(x))
-		engine_finalizer_done(ef->engine, x->name, false);
+	if (effect_profile(x) && res->outcome == KUBE_OK)
+		engine_finalizer_again(ef->engine, x->name);
+	else if (effect_profile(x))
+		engine_finalizer_done(ef->engine, x->name, false, clock_steady_ms());
 	effect_free(x);
 	effects_facts(ef);
 }
@@ -132,7 +134,8 @@ static void effects_on_finalizer(void *data, const struct kube_result *res)
 		kube_informer_note(ef->profiles, res->obj);
 	if (effect_profile(x))
 		engine_finalizer_done(ef->engine, x->name,
-				      res->outcome == KUBE_OK || res->outcome == KUBE_NOT_FOUND);
+				      res->outcome == KUBE_OK || res->outcome == KUBE_NOT_FOUND,
+				      clock_steady_ms());
 	effect_free(x);
 	effects_facts(ef);
 }
@@ -322,7 +325,7 @@ static void effects_record(void *data, const struct aap *aap, const struct revis
 void effects_recorded(struct effects *ef, const char *object, const char *revision, bool ok)
 {
 	log_debug("revision recorded", log_s("profile", object), log_s("revision", revision));
-	engine_recorded(ef->engine, object, revision, ok);
+	engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
 	effects_facts(ef);
 }
 
@@ -530,7 +533,7 @@ void effects_flush(struct effects *ef)
 		struct effect *x = container_of(ef->answers.next, struct effect, link);
 
 		if (effect_profile(x))
-			engine_recorded(ef->engine, x->name, x->revision, true);
+			engine_recorded(ef->engine, x->name, x->revision, true, clock_steady_ms());
 		effect_free(x);
 	}
 }

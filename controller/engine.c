@@ -381,24 +381,55 @@ void engine_compiled(struct engine *e, const char *object, const char *revision,
 	engine_mark_step(e, aap);
 }
 
-void engine_finalizer_done(struct engine *e, const char *object, bool ok)
+/* Writes that fail are tried again, ever more slowly; one that succeeds starts that over. */
+static void engine_note_write(struct engine *e, struct aap *aap, bool ok, int64_t now_ms)
+{
+	int64_t wait = ENGINE_RETRY_MS;
+	unsigned int i;
+
+	e->now_ms = now_ms;
+	if (ok) {
+		aap->failures = 0;
+		aap->retry_ms = 0;
+		return;
+	}
+	for (i = 0; i < aap->failures && wait < ENGINE_RETRY_MAX_MS; i++)
+		wait *= 2;
+	aap->failures++;
+	aap->retry_ms = now_ms + (wait < ENGINE_RETRY_MAX_MS ? wait : ENGINE_RETRY_MAX_MS);
+}
+
+void engine_finalizer_again(struct engine *e, const char *object)
 {
 	struct aap *aap = engine_profile(e, object);
 
 	if (!aap)
 		return;
+	aap->finalizer_asked = false;
+	engine_mark_step(e, aap);
+}
+
+void engine_finalizer_done(struct engine *e, const char *object, bool ok, int64_t now_ms)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap)
+		return;
+	engine_note_write(e, aap, ok, now_ms);
 	if (!ok)
 		aap->finalizer_asked = false;
 	engine_mark_step(e, aap);
 }
 
-void engine_recorded(struct engine *e, const char *object, const char *revision, bool ok)
+void engine_recorded(struct engine *e, const char *object, const char *revision, bool ok,
+		     int64_t now_ms)
 {
 	struct aap *aap;
 	struct revision *rev = engine_revision(e, object, revision, &aap);
 
 	if (!rev)
 		return;
+	engine_note_write(e, aap, ok, now_ms);
 	rev->recording = false;
 	rev->recorded = ok;
 	engine_mark_step(e, aap);
@@ -411,10 +442,9 @@ void engine_status_written(struct engine *e, const char *object, bool ok, int64_
 	if (!aap)
 		return;
 	aap->status_writing = false;
+	engine_note_write(e, aap, ok, now_ms);
 	if (ok)
 		aap->status_written_ms = now_ms;
-	else
-		aap->status_retry_ms = now_ms + ENGINE_COUNTERS_MS;
 	engine_mark_profile(e, aap);
 }
 
@@ -439,18 +469,23 @@ static void engine_mark_deletions(struct engine *e)
 			engine_mark_step(e, aap);
 }
 
-void engine_node_written(struct engine *e, const char *name, bool ok)
+void engine_node_written(struct engine *e, const char *name, bool ok, int64_t now_ms)
 {
 	struct node *node = engine_node(e, name);
 
+	e->now_ms = now_ms;
 	if (!node)
 		return;
 	node->facts_writing = false;
-	if (!ok)
-		node->facts_dirty = true;
-	else
+	if (ok) {
 		node->has_object = true;
-	engine_mark_node(e, node);
+		engine_mark_node(e, node);
+	} else {
+		node->facts_dirty = true;
+		if (e->sweep_ms > now_ms + ENGINE_RETRY_MS)
+			e->sweep_ms = now_ms + ENGINE_RETRY_MS;
+		e->fresh = true;
+	}
 	if (node->n_removals > 0)
 		engine_mark_deletions(e);
 }

@@ -31,6 +31,8 @@ enum {
 	ENGINE_DISCONNECTED_MS = 5 * 60 * 1000, /* AppArmorNode's AgentConnected becomes False */
 	ENGINE_COMPILING_SHOWN_MS = 500, /* a compilation that takes longer is worth a write */
 	ENGINE_COMPILE_RETRY_MS = 5000,  /* where the compiler itself failed */
+	ENGINE_RETRY_MS = 1000,          /* after a write that failed, doubled up to … */
+	ENGINE_RETRY_MAX_MS = 60 * 1000, /* … this */
 	ENGINE_COUNTERS_MS = 1000,       /* mere counters are written no more often */
 	ENGINE_FEATURE_SETS_MAX = 32,    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
@@ -97,6 +99,8 @@ struct aap {
 	size_t n_needed;
 
 	bool finalizer_asked;
+	unsigned int failures; /* of writes about it, one after the other */
+	int64_t retry_ms;      /* no write before this */
 	enum ending ending;
 	int64_t deleting_since_ms;
 	bool waits_named; /* the Warning Event about an absent agent was sent */
@@ -104,8 +108,7 @@ struct aap {
 	/* Status: what the API server was last told, and when it may hear more. */
 	bool status_dirty;
 	bool status_writing;
-	bool status_held;        /* a former leader's words stand until we know better */
-	int64_t status_retry_ms; /* not before this, after a write that failed */
+	bool status_held; /* a former leader's words stand until we know better */
 	int64_t status_written_ms;
 	char *announced; /* the last Event's reason and revision, so that each comes once */
 };
@@ -269,14 +272,17 @@ struct compiled {
 };
 void engine_compiled(struct engine *engine, const char *object, const char *revision,
 		     const char *features, const struct compiled *res, int64_t now_ms);
-void engine_finalizer_done(struct engine *engine, const char *object, bool ok);
-void engine_recorded(struct engine *engine, const char *object, const char *revision, bool ok);
+/* The object had changed meanwhile and was read anew: decide again. */
+void engine_finalizer_again(struct engine *engine, const char *object);
+void engine_finalizer_done(struct engine *engine, const char *object, bool ok, int64_t now_ms);
+void engine_recorded(struct engine *engine, const char *object, const char *revision, bool ok,
+		     int64_t now_ms);
 void engine_fetched(struct engine *engine, const char *object, const char *revision,
 		    const char *text, size_t n_text, enum profile_mode mode);
 void engine_status_written(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_terminating(struct engine *engine, const char *object, bool terminating);
 void engine_node_ready(struct engine *engine, const char *name, bool ready);
-void engine_node_written(struct engine *engine, const char *name, bool ok);
+void engine_node_written(struct engine *engine, const char *name, bool ok, int64_t now_ms);
 void engine_pods_known(struct engine *engine, const char *node_name);
 
 /* An artefact proved damaged: each build that it came from has to be made again. */

@@ -311,6 +311,8 @@ int64_t engine_nodes_sweep(struct engine *e)
 			node->facts_dirty = true;
 			engine_mark_node(e, node);
 		}
+		if (node->facts_dirty && !node->facts_writing)
+			engine_mark_node(e, node);
 		if (!node->away)
 			next = away < next ? away : next;
 		else if (!node->disconnected && disconnected > e->now_ms)

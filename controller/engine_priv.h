@@ -52,6 +52,8 @@ void engine_elect(struct engine *e, const char *name);
 void engine_profile_free(struct aap *aap);
 int64_t engine_profile_step(struct engine *e, struct aap *aap);
 void engine_revision_free(struct revision *rev);
+/* Our finalizer on, or off, unless that is so or asked for. Returns when to try again. */
+int64_t engine_finalizer_step(struct engine *e, struct aap *aap, bool present);
 struct build *engine_build(const struct revision *rev, const char *features);
 /* Spec was read anew: which revision does it ask for? */
 void engine_profile_want(struct engine *e, struct aap *aap);

@@ -281,20 +281,26 @@ static void engine_serve(struct aap *aap)
 	engine_revision_free(old);
 }
 
-static void engine_finalizer_step(struct engine *e, struct aap *aap)
+/* Returns when to try again. */
+int64_t engine_finalizer_step(struct engine *e, struct aap *aap, bool present)
 {
-	if (aap->spec.has_finalizer || aap->finalizer_asked)
-		return;
+	if (aap->spec.has_finalizer == present || aap->finalizer_asked)
+		return INT64_MAX;
+	if (e->now_ms < aap->retry_ms)
+		return aap->retry_ms;
 	aap->finalizer_asked = true;
-	e->ops->put_finalizer(e->data, aap, true);
+	e->ops->put_finalizer(e->data, aap, present);
+	return INT64_MAX;
 }
 
 static int64_t engine_serve_step(struct engine *e, struct aap *aap)
 {
-	int64_t next = INT64_MAX;
+	int64_t next = INT64_MAX, due;
 
 	engine_fetch_last_good(e, aap);
-	if (aap->accept == ACCEPT_OK && !aap->wanted->recorded && !aap->wanted->recording) {
+	if (e->now_ms < aap->retry_ms)
+		next = aap->retry_ms;
+	else if (aap->accept == ACCEPT_OK && !aap->wanted->recorded && !aap->wanted->recording) {
 		aap->wanted->recording = true;
 		e->ops->record(e->data, aap, aap->wanted);
 	}
@@ -302,12 +308,13 @@ static int64_t engine_serve_step(struct engine *e, struct aap *aap)
 		engine_serve(aap);
 	if (aap->reselect)
 		engine_select(e, aap);
-	if (aap->served && aap->served != aap->wanted)
-		next = engine_compile(e, aap, aap->served);
+	if (aap->served && aap->served != aap->wanted) {
+		due = engine_compile(e, aap, aap->served);
+		next = due < next ? due : next;
+	}
 	if (aap->served && aap->spec.has_finalizer) {
-		int64_t plan = engine_plan(e, aap);
-
-		next = plan < next ? plan : next;
+		due = engine_plan(e, aap);
+		next = due < next ? due : next;
 	}
 	return next;
 }
@@ -321,13 +328,8 @@ static int64_t engine_decide(struct engine *e, struct aap *aap)
 	/* While it is not known whether this is a deletion or the end of Hauberk here, nothing
 	 * changes. */
 	aap->serving = holds && aap->spec.enabled && aap->ending != ENDING_DELETED;
-	if (e->uninstalling || (deleting && !holds)) {
-		if (aap->spec.has_finalizer && !aap->finalizer_asked) {
-			aap->finalizer_asked = true;
-			e->ops->put_finalizer(e->data, aap, false);
-		}
-		return INT64_MAX;
-	}
+	if (e->uninstalling || (deleting && !holds))
+		return engine_finalizer_step(e, aap, false);
 	if (!holds) {
 		const struct aap *holder = engine_holder(e, aap->spec.name);
 		CLEANUP(mem_freep)
@@ -344,8 +346,9 @@ static int64_t engine_decide(struct engine *e, struct aap *aap)
 		engine_select(e, aap);
 	if (deleting)
 		return engine_removal_step(e, aap);
-	engine_finalizer_step(e, aap);
-	next = engine_accept_step(e, aap);
+	next = engine_finalizer_step(e, aap, true);
+	due = engine_accept_step(e, aap);
+	next = due < next ? due : next;
 	due = engine_serve_step(e, aap);
 	return due < next ? due : next;
 }
@@ -366,7 +369,7 @@ static int64_t engine_status_due(struct engine *e, struct aap *aap)
 		return aap->compiling_since_ms + ENGINE_COMPILING_SHOWN_MS;
 	if (aap->accept == ACCEPT_OK && aap->served != aap->wanted && !aap->spec.deleting)
 		return INT64_MAX; /* its record is on its way, and the news with it */
-	return e->now_ms < aap->status_retry_ms ? aap->status_retry_ms : 0;
+	return e->now_ms < aap->retry_ms ? aap->retry_ms : 0;
 }
 
 /* Conditions speak; the rest of status are counters that may wait. */

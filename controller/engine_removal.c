@@ -156,9 +156,7 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap)
 		return INT64_MAX;
 	if (aap->ending == ENDING_DELETED && !removal_is_done(e, aap, &next))
 		return next;
-	aap->finalizer_asked = true;
-	e->ops->put_finalizer(e->data, aap, false);
-	return INT64_MAX;
+	return engine_finalizer_step(e, aap, false);
 }
 
 static void removal_say_holders(struct engine *e, const struct node *node,

@@ -288,7 +288,7 @@ static void finalizer_written(const char *name, bool on)
 {
 	patch_object(name, on ? "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]}}"
 			      : "{\"metadata\":{\"finalizers\":null}}");
-	engine_finalizer_done(w.engine, name, true);
+	engine_finalizer_done(w.engine, name, true, w.now);
 }
 
 static void status_written(const char *name)
@@ -383,8 +383,8 @@ static void start_with_two_nodes(void)
 	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
 	heard("n2", "6.12", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
 	run();
-	engine_node_written(w.engine, "n1", true);
-	engine_node_written(w.engine, "n2", true);
+	engine_node_written(w.engine, "n1", true, w.now);
+	engine_node_written(w.engine, "n2", true, w.now);
 	run();
 	buf_clear(&w.trace);
 }
@@ -398,7 +398,7 @@ static void install_a(void)
 	compiled("a", "6.1");
 	compiled("a", "6.12");
 	run();
-	engine_recorded(w.engine, "a", wanted("a"), true);
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
 	run();
 	status_written("a");
 	heard_loaded("n1", "6.1", "a");
@@ -423,7 +423,7 @@ static void an_install_takes_four_writes(void **state)
 	compiled("a", "6.12");
 	run();
 	assert_trace("record a\n");
-	engine_recorded(w.engine, "a", wanted("a"), true);
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
 	run();
 	assert_trace("status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 0/2\n"
 		     "set n1\nset n2\n");
@@ -450,7 +450,7 @@ static void nothing_is_served_without_finalizer_or_record(void **state)
 	compiled("a", "6.1");
 	compiled("a", "6.12");
 	run();
-	engine_recorded(w.engine, "a", wanted("a"), true);
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
 	run();
 	assert_null(strstr(buf_text(&w.trace), "set n1"));
 	finalizer_written("a", true);
@@ -537,7 +537,7 @@ static void a_selector_decides_who_is_told(void **state)
 	finalizer_written("a", true);
 	compiled("a", "6.1");
 	run();
-	engine_recorded(w.engine, "a", wanted("a"), true);
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
 	buf_clear(&w.trace);
 	run();
 	assert_trace("status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 0/1\n"
@@ -554,7 +554,7 @@ static void a_selector_that_matches_nothing_is_ready_with_a_warning(void **state
 	compiled("a", "6.1");
 	compiled("a", "6.12");
 	run();
-	engine_recorded(w.engine, "a", wanted("a"), true);
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
 	buf_clear(&w.trace);
 	run();
 	assert_trace("event a warning NoMatchingNodes\n"
@@ -655,7 +655,7 @@ static void a_deletion_does_not_wait_for_a_dead_node(void **state)
 	run();
 	/* The note must be there before the object may go. */
 	assert_null(strstr(buf_text(&w.trace), "finalizer"));
-	engine_node_written(w.engine, "n2", true);
+	engine_node_written(w.engine, "n2", true, w.now);
 	run();
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
 	engine_profile_gone(w.engine, "a");
@@ -664,7 +664,7 @@ static void a_deletion_does_not_wait_for_a_dead_node(void **state)
 	heard("n2", "6.12", "a", "0123456789ab", SYNC_STATE_ORPHAN, SYNC_REASON_NONE);
 	run();
 	assert_non_null(strstr(engine_node(w.engine, "n2")->set->text, "absent"));
-	engine_node_written(w.engine, "n2", true);
+	engine_node_written(w.engine, "n2", true, w.now);
 	heard("n2", "6.12", "a", "0123456789ab", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
 	run();
 	assert_non_null(strstr(buf_text(&w.trace), "node n2 removals=0"));
@@ -709,7 +709,7 @@ static void a_new_leader_leaves_status_standing_until_all_reported(void **state)
 	compiled("a", "6.1");
 	compiled("a", "6.12");
 	run();
-	engine_recorded(w.engine, "a", rev, true);
+	engine_recorded(w.engine, "a", rev, true, w.now);
 	run();
 	heard("n1", "6.1", "a", rev, SYNC_STATE_LOADED, SYNC_REASON_NONE);
 	w.now += 10000;
