@@ -171,6 +171,60 @@ static struct json_object *history_number_annotation(int64_t number)
 	return annotations;
 }
 
+/* How Go writes the character at the beginning of a text, and how many bytes it has; NULL where it
+ * is one byte that Go leaves as it is. */
+static const char *history_escape(const char *at, size_t *ret_n)
+{
+	*ret_n = 1;
+	switch (*at) {
+	case '<':
+		return "\\u003c";
+	case '>':
+		return "\\u003e";
+	case '&':
+		return "\\u0026";
+	}
+	if (strncmp(at, "\xe2\x80\xa8", 3) != 0 && strncmp(at, "\xe2\x80\xa9", 3) != 0)
+		return NULL;
+	*ret_n = 3;
+	return at[2] == '\xa8' ? "\\u2028" : "\\u2029";
+}
+
+static int history_print_text(struct json_object *text, struct printbuf *out, int level, int flags)
+{
+	struct json_object *plain = json_object_new_string_len(json_object_get_string(text),
+							       json_object_get_string_len(text));
+	const char *at = json_object_to_json_string_ext(plain, flags);
+
+	(void)level;
+	while (*at) {
+		size_t n = strcspn(at, "<>&\xe2");
+		const char *escaped = NULL;
+
+		printbuf_memappend(out, at, (int)n);
+		at += n;
+		if (!*at)
+			break;
+		escaped = history_escape(at, &n);
+		printbuf_memappend(out, escaped ? escaped : at, escaped ? 6 : 1);
+		at += n;
+	}
+	json_object_put(plain);
+	return 0;
+}
+
+/* Of `data` the API server keeps the very bytes that it was sent, and refuses any change of them.
+ * A patch, whatever it changes, has them written anew by Go: what is not written as Go does would
+ * be another text then, and the object could never be patched. Source:
+ * ValidateControllerRevisionUpdate() in pkg/apis/apps/validation of Kubernetes. */
+static struct json_object *history_text(const char *text)
+{
+	struct json_object *obj = js_text(text);
+
+	json_object_set_serializer(obj, history_print_text, NULL, NULL);
+	return obj;
+}
+
 static struct json_object *history_object(const struct aap *aap, const struct revision *rev,
 					  int64_t number)
 {
@@ -185,7 +239,7 @@ static struct json_object *history_object(const struct aap *aap, const struct re
 	js_put(meta, "labels", labels);
 	js_put(meta, "annotations", annotations);
 	js_put(meta, "ownerReferences", history_owner(aap));
-	js_put_str(data, "policy", rev->text);
+	js_put(data, "policy", history_text(rev->text));
 	js_put_str(data, "mode", profile_mode_name(rev->mode));
 	js_put_str(obj, "apiVersion", "apps/v1");
 	js_put_str(obj, "kind", "ControllerRevision");
