@@ -67,7 +67,6 @@ int aafs_check(const struct aafs *a, struct err *err)
 static int aafs_features_text(aa_features *features, struct buf *ret, struct err *err)
 {
 	CLEANUP(aafs_close) int fd = memfd_create("features", MFD_CLOEXEC);
-	CLEANUP(mem_freep) char *path = mem_printf("/proc/self/fd/%d", fd);
 	char chunk[1024];
 	off_t at = 0;
 	ssize_t n;

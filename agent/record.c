@@ -195,7 +195,7 @@ static struct json_object *record_encode_entry(const struct record_entry *e)
 int record_save(struct record *r, struct err *err)
 {
 	CLEANUP(js_putp) struct json_object *obj = js_new();
-	struct json_object *profiles = js_new_array();
+	struct json_object *profiles;
 	const char *text;
 	void *value;
 	size_t it = 0;
@@ -204,6 +204,7 @@ int record_save(struct record *r, struct err *err)
 
 	if (!r->is_dirty)
 		return 0;
+	profiles = js_new_array();
 	js_put_i64(obj, "format", RECORD_FORMAT);
 	while (map_next(&r->entries, &it, NULL, &value))
 		js_append(profiles, record_encode_entry(value));
