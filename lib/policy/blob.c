@@ -208,7 +208,7 @@ static int blob_read_text(struct blob_reader *r, struct blob_item *item, char **
 /* "flags": whether it is a hat, its mode, whether it audits. */
 static int blob_read_flags(struct blob_reader *r, struct policy_blob_profile *p, struct err *err)
 {
-	struct blob_item flags, mode;
+	struct blob_item flags = {0}, mode = {0};
 	int e = blob_read_item(r, &flags, err);
 
 	if (e == 0)
@@ -227,7 +227,7 @@ static int blob_read_flags(struct blob_reader *r, struct policy_blob_profile *p,
  * for nothing else. */
 static int blob_read_head(struct blob_reader *r, struct policy_blob_profile *p, struct err *err)
 {
-	struct blob_item item;
+	struct blob_item item = {0};
 	int e = blob_read_item(r, &item, err);
 
 	if (e == 0)
@@ -251,7 +251,7 @@ static int blob_read_head(struct blob_reader *r, struct policy_blob_profile *p, 
 /* Pass over what is left of a profile. */
 static int blob_read_rest(struct blob_reader *r, struct err *err)
 {
-	struct blob_item item;
+	struct blob_item item = {0};
 	int e = 0;
 
 	while (e == 0 && r->depth > 0)

@@ -405,13 +405,11 @@ static char *compiler_find_sandbox(const char *given)
 	return compiler_find(given, places, X_OK);
 }
 
+/* Four, also where there are fewer cores: one name may have half of them, and a cluster with two
+ * kinds of kernel wants its two builds side by side. */
 static size_t compiler_places(int64_t max_parallel)
 {
-	unsigned int cores = uv_available_parallelism();
-
-	if (max_parallel > 0)
-		return (size_t)max_parallel;
-	return cores < 2 ? 2 : cores > 4 ? 4 : cores;
+	return max_parallel > 0 ? (size_t)max_parallel : 4;
 }
 
 static int compiler_find_all(struct compiler *c, const struct compiler_options *o, struct err *err)

@@ -30,7 +30,7 @@ struct compiler_options {
 	const char *base_dir;    /* NULL: /etc/apparmor.d */
 	const char *sandbox;     /* the launcher; NULL: hauberk-sandbox, beside this program */
 	const char *default_abi; /* for a text that names no abi, below base_dir; NULL: abi/3.0 */
-	int64_t max_parallel;    /* 0: one a core, but 2 at least and 4 at most */
+	int64_t max_parallel;    /* 0: four */
 	bool allow_partial;      /* compile also where the kernel cannot give the whole sandbox */
 };
 

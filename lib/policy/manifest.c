@@ -263,12 +263,15 @@ static size_t manifest_line_not_utf8(const char *bytes, size_t n)
 /* yml_parse() puts the place into its sentence: "line 3, column 5: …". */
 static void manifest_take_yml_error(struct manifest *m, const struct err *err)
 {
+	static const char line_word[] = "line ", column_word[] = ", column ";
 	size_t line = 0, column = 0;
-	int n = 0;
-	const char *at = strstr(err->msg, "line ");
+	char *end;
 
-	if (at && sscanf(at, "line %zu, column %zu%n", &line, &column, &n) < 2)
-		line = column = 0;
+	if (str_has_prefix(err->msg, line_word)) {
+		line = strtoul(err->msg + sizeof(line_word) - 1, &end, 10);
+		if (str_has_prefix(end, column_word))
+			column = strtoul(end + sizeof(column_word) - 1, NULL, 10);
+	}
 	manifest_add_problem(m, line, column, manifest_without_place(err->msg));
 }
 

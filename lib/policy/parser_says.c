@@ -342,7 +342,7 @@ static void says_warning(const struct parser_says_input *in, const char *line, s
 	struct parser_words_slot slots[PARSER_WORDS_SLOTS];
 	const struct parser_words_row *row;
 	const char *what = says_find(line, n, "): ");
-	struct buf words = BUF_INIT(SAYS_QUOTE_MAX * 4);
+	struct buf words = BUF_INIT(320);
 	const char *end = line + n;
 
 	if (!what)

@@ -316,7 +316,7 @@ static void a_later_profile_takes_over_the_version_word(void **state)
 static void try_bytes(const char *bytes, size_t n)
 {
 	/* Memory of exactly this size, so that a sanitizer sees what reads too far. */
-	CLEANUP(mem_freep) char *copy = malloc(n ? n : 1);
+	CLEANUP(mem_freep) char *copy = mem_alloc(n ? n : 1, 1);
 	struct policy_blob blob;
 	struct err err = {0};
 

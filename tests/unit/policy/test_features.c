@@ -89,19 +89,27 @@ static void what_does_not_is_refused_with_its_line(void **state)
 	}
 }
 
+/* One file of as much content as makes the set `n` bytes long. */
+static int check_set_of(size_t n, struct err *err)
+{
+	CLEANUP(mem_freep) char *content = mem_alloc(n, 1);
+	CLEANUP(mem_freep) char *text = NULL;
+
+	memset(content, 'a', n - sizeof("a {\n}\n") + 1);
+	text = mem_printf("a {%s\n}\n", content);
+	assert_int_equal(strlen(text), n);
+	return features_check(text, n, err);
+}
+
 static void nine_kibibytes_are_refused(void **state)
 {
-	CLEANUP(mem_freep) char *text = mem_alloc(9216, 1);
 	struct err err;
 
 	(void)state;
-	memset(text, 'a', 9216);
-	memcpy(text, "a {", 3);
-	memcpy(text + 9216 - 3, "\n}\n", 3);
-	assert_int_equal(features_check(text, 9216, &err), -EINVAL);
+	assert_int_equal(check_set_of(FEATURES_MAX, &err), 0);
+	assert_int_equal(check_set_of(FEATURES_MAX + 1, &err), -EINVAL);
+	assert_int_equal(check_set_of(9216, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "9216 bytes"));
-	memcpy(text + FEATURES_MAX - 3, "\n}\n", 3);
-	assert_int_equal(features_check(text, FEATURES_MAX, &err), 0);
 }
 
 static void each_byte_of_a_set_may_be_another_and_nothing_breaks(void **state)

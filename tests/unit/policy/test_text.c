@@ -57,7 +57,7 @@ static void bytes_are_counted_not_characters(void **state)
 
 	(void)state;
 	for (i = 0; i < POLICY_TEXT_MAX + 2; i += 2)
-		memcpy(text + i, "\xc3\xa9", 2);
+		text[i] = '\xc3', text[i + 1] = '\xa9';
 	assert_int_equal(policy_text_check(text, POLICY_TEXT_MAX, NULL, &err), 0);
 	assert_int_equal(policy_text_check(text, POLICY_TEXT_MAX + 2, NULL, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "262146 bytes"));
