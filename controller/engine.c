@@ -261,6 +261,9 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		aap->status_held = false;
 	if (!first && spec->generation != aap->spec.generation)
 		aap->reselect = true;
+	if (first || spec->generation != aap->spec.generation ||
+	    spec->deleting != aap->spec.deleting)
+		aap->moving_since_ms = now_ms;
 	if (spec->deleting && !aap->spec.deleting)
 		aap->deleting_since_ms = now_ms;
 	profile_clear(&aap->spec);

@@ -29,12 +29,13 @@ enum {
 	ENGINE_AGENT_AWAY_MS = 150 * 1000,  /* no report for so long: the agent is away */
 	ENGINE_DELETE_WAIT_MS = 600 * 1000, /* a deletion waits so long for a Ready node's agent */
 	ENGINE_DISCONNECTED_MS = 5 * 60 * 1000, /* AppArmorNode's AgentConnected becomes False */
-	ENGINE_COMPILING_SHOWN_MS = 500, /* a compilation that takes longer is worth a write */
-	ENGINE_COMPILE_RETRY_MS = 5000,  /* where the compiler itself failed */
-	ENGINE_RETRY_MS = 1000,          /* after a write that failed, doubled up to … */
-	ENGINE_RETRY_MAX_MS = 60 * 1000, /* … this */
-	ENGINE_COUNTERS_MS = 1000,       /* mere counters are written no more often */
-	ENGINE_FEATURE_SETS_MAX = 32,    /* of a cluster */
+	ENGINE_MOVING_SHOWN_MS = 500,           /* what takes longer is shown while it goes on */
+	ENGINE_COMPILE_RETRY_MS = 5000,         /* where the compiler itself failed */
+	ENGINE_RETRY_MS = 1000,                 /* after a write that failed, doubled up to … */
+	ENGINE_RETRY_MAX_MS = 60 * 1000,        /* … this */
+	ENGINE_COUNTERS_MS = 1000, /* mere counters are written no more often, and the longer … */
+	ENGINE_COUNTERS_MAX_MS = 10 * 1000, /* … a rollout takes, the less often, up to this */
+	ENGINE_FEATURE_SETS_MAX = 32,       /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
 	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
 };
@@ -86,8 +87,8 @@ struct aap {
 	struct revision *wanted; /* what spec asks for */
 	struct revision *served; /* the last one accepted and recorded: what nodes are told */
 	enum accept_state accept;
-	char *accept_message; /* "" */
-	int64_t compiling_since_ms;
+	char *accept_message;    /* "" */
+	int64_t moving_since_ms; /* when something else than before was asked for */
 	bool fetching; /* the last good revision is being read from its ControllerRevision */
 
 	struct map placements; /* node name -> struct placement */

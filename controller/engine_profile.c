@@ -97,7 +97,6 @@ void engine_profile_want(struct engine *e, struct aap *aap)
 		rev = aap->served;
 	}
 	aap->wanted = rev;
-	aap->compiling_since_ms = e->now_ms;
 	engine_accept(aap, ACCEPT_COMPILING, "");
 }
 
@@ -364,9 +363,6 @@ static int64_t engine_status_due(struct engine *e, struct aap *aap)
 			return until;
 		aap->status_held = false;
 	}
-	if (aap->accept == ACCEPT_COMPILING &&
-	    e->now_ms < aap->compiling_since_ms + ENGINE_COMPILING_SHOWN_MS)
-		return aap->compiling_since_ms + ENGINE_COMPILING_SHOWN_MS;
 	if (aap->accept == ACCEPT_OK && aap->served != aap->wanted && !aap->spec.deleting)
 		return INT64_MAX; /* its record is on its way, and the news with it */
 	return e->now_ms < aap->retry_ms ? aap->retry_ms : 0;
@@ -386,6 +382,25 @@ static bool engine_is_news(struct json_object *old, struct json_object *now)
 		    !str_equal(js_str(js_item(a, i), "reason"), js_str(js_item(b, i), "reason")))
 			return true;
 	return false;
+}
+
+/* What is over in a moment is told once, when it is over: an outcome is written at once, that
+ * something goes on when it has gone on for a while, and counters more seldom the longer it goes
+ * on. So the number of writes depends neither on the number of nodes nor much on their speed. */
+static int64_t engine_status_wait(const struct aap *aap, struct json_object *old,
+				  struct json_object *status)
+{
+	struct json_object *ready = js_item(js_array(status, "conditions"), 0);
+	int64_t took = aap->status_written_ms - aap->moving_since_ms;
+	int64_t pause = ENGINE_COUNTERS_MS + (took > 0 ? took : 0);
+
+	bool moving = aap->accept == ACCEPT_COMPILING ||
+		      str_equal(js_str(ready, "reason"), "RolloutInProgress");
+
+	if (engine_is_news(old, status))
+		return moving ? aap->moving_since_ms + ENGINE_MOVING_SHOWN_MS : 0;
+	return aap->status_written_ms +
+	       (pause < ENGINE_COUNTERS_MAX_MS ? pause : ENGINE_COUNTERS_MAX_MS);
 }
 
 /* Each outcome is announced once a revision. */
@@ -415,7 +430,8 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 	struct json_object *patch;
 	int64_t due = engine_status_due(e, aap);
 
-	if (aap->status_writing || e->uninstalling)
+	/* An object whose finalizer is being taken off needs no last words. */
+	if (aap->status_writing || e->uninstalling || (aap->spec.deleting && aap->finalizer_asked))
 		return INT64_MAX;
 	if (due > e->now_ms)
 		return due;
@@ -424,11 +440,11 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 	aap->status_dirty = false;
 	if (!patch)
 		return INT64_MAX;
-	if (!engine_is_news(old, status) &&
-	    e->now_ms < aap->status_written_ms + ENGINE_COUNTERS_MS) {
+	due = engine_status_wait(aap, old, status);
+	if (due > e->now_ms) {
 		json_object_put(patch);
 		aap->status_dirty = true;
-		return aap->status_written_ms + ENGINE_COUNTERS_MS;
+		return due;
 	}
 	engine_announce(e, aap, status);
 	if (engine_is_complete(aap) && !str_equal(js_str(old, "currentRevision"), aap->served->id))
