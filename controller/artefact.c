@@ -310,25 +310,33 @@ static struct artefact_file *artefact_find(const struct artefact_store *store, c
 
 /* Artefacts. */
 
+static struct artefact_bytes *artefact_bytes_ref(struct artefact_bytes *bytes)
+{
+	bytes->refs++;
+	return bytes;
+}
+
 /* From disk into memory. */
 static int artefact_load(struct artefact_store *store, struct artefact_file *file,
-			 const char *sha256, struct err *err)
+			 const char *sha256, struct artefact_bytes **ret, struct err *err)
 {
 	struct buf bytes = BUF_INIT(ARTEFACT_MAX);
-	char actual[SHA256_HEX];
+	char actual[SHA256_HEX] = "";
 	int r = artefact_read(store, file, &bytes, err);
 
-	if (r == 0 || r == -EFBIG) {
+	if (r == 0)
 		sha256_hex(buf_text(&bytes), bytes.len, actual);
-		if (r < 0 || strcmp(actual, sha256) != 0) {
-			artefact_discard(store, file);
-			r = err_set(err, -EILSEQ,
-				    "artefact %s was damaged on disk: it was removed and has to be "
-				    "compiled again",
-				    sha256);
-		} else {
-			artefact_heat(store, file, artefact_bytes_new(buf_text(&bytes), bytes.len));
-		}
+	if (r == 0 && strcmp(actual, sha256) == 0) {
+		*ret = artefact_bytes_new(buf_text(&bytes), bytes.len);
+		artefact_heat(store, file, artefact_bytes_ref(*ret));
+		artefact_touch(store, file);
+	} else if (r == 0 || r == -EFBIG) {
+		artefact_discard(store, file);
+		err_set(err, -EILSEQ,
+			"artefact %s was damaged on disk: it was removed and has to be compiled "
+			"again",
+			sha256);
+		r = -EILSEQ;
 	}
 	buf_clear(&bytes);
 	return r;
@@ -338,17 +346,15 @@ int artefact_share(struct artefact_store *store, const char *sha256, struct arte
 		   struct err *err)
 {
 	struct artefact_file *file = artefact_find(store, ARTEFACT_DISK_ARTEFACTS, sha256);
-	int r = 0;
 
-	if (!file)
-		return err_set(err, -ENOENT, "there is no artefact %.64s", sha256);
+	if (!file) {
+		err_set(err, -ENOENT, "there is no artefact %.64s", sha256);
+		return -ENOENT;
+	}
 	if (!file->bytes)
-		r = artefact_load(store, file, sha256, err);
-	if (r < 0)
-		return r;
+		return artefact_load(store, file, sha256, ret, err);
 	artefact_touch(store, file);
-	file->bytes->refs++;
-	*ret = file->bytes;
+	*ret = artefact_bytes_ref(file->bytes);
 	return 0;
 }
 

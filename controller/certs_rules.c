@@ -138,7 +138,7 @@ static void certs_held_clear(struct certs_held *h)
 static char *certs_bundle(const struct certs_held *h)
 {
 	const char *cas[] = {h->ca, h->next, h->old};
-	struct buf bundle = BUF_INIT(4 * CERTS_TEXT_MAX);
+	struct buf bundle = BUF_INIT((size_t)4 * CERTS_TEXT_MAX);
 	size_t i;
 
 	for (i = 0; i < 3; i++) {

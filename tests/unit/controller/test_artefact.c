@@ -29,6 +29,8 @@ int __wrap_file_replace(const char *path, const void *bytes, size_t n, mode_t mo
 	return __real_file_replace(path, bytes, n, mode, err);
 }
 
+#define BLOCKS UINT64_C(8192) /* of an artefact of that size */
+
 struct place {
 	char dir[64];
 	struct artefact_store *store;
@@ -283,7 +285,7 @@ static void what_was_not_used_for_longest_makes_room(void **state)
 	struct place *p = *state;
 	char sha256[4][SHA256_HEX];
 
-	place_open(p, 3 * 8192);
+	place_open(p, 3 * BLOCKS);
 	put(p, 'a', 8192, sha256[0]);
 	put(p, 'b', 8192, sha256[1]);
 	put(p, 'c', 8192, sha256[2]);
@@ -315,7 +317,7 @@ static void the_order_of_use_outlives_the_process(void **state)
 	set_used(p, sha256[1], 2000);
 	place_open(p, 1 << 20);
 	assert_true(has(p, sha256[0])); /* used now */
-	place_open(p, 2 * 8192);
+	place_open(p, 2 * BLOCKS);
 	put(p, 'c', 8192, sha256[2]);
 	assert_true(has(p, sha256[0]));
 	assert_false(has(p, sha256[1]));
@@ -338,7 +340,7 @@ static void what_is_retained_stays_and_a_full_store_says_so(void **state)
 	char sha256[4][SHA256_HEX];
 	struct err err;
 
-	place_open(p, 2 * 8192);
+	place_open(p, 2 * BLOCKS);
 	put(p, 'a', 8192, sha256[0]);
 	put(p, 'b', 8192, sha256[1]);
 	artefact_retain(p->store, sha256[0]);
@@ -379,7 +381,7 @@ static void a_full_disk_is_an_error_and_loses_nothing(void **state)
 	char sha256[3][SHA256_HEX];
 	struct err err;
 
-	place_open(p, 2 * 8192);
+	place_open(p, 2 * BLOCKS);
 	put(p, 'a', 8192, sha256[0]);
 	put(p, 'b', 8192, sha256[1]);
 	disk_full = true;

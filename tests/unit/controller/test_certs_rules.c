@@ -177,7 +177,7 @@ static void three_years_pass_and_no_agent_notices(void **state)
 	int64_t next = world_settle(w, NULL);
 	int n = 0;
 
-	while (w->now_ms < w->start_ms + 3 * 365 * DAY_MS) {
+	while (w->now_ms < w->start_ms + INT64_C(3) * 365 * DAY_MS) {
 		CLEANUP(mem_freep) char *older = mem_strdup(world_published(w));
 
 		assert_true(next > w->now_ms);
@@ -200,7 +200,7 @@ static void a_rotation_goes_step_by_step(void **state)
 	int64_t next;
 
 	world_settle(w, NULL);
-	w->now_ms += 243 * DAY_MS;
+	w->now_ms += 244 * DAY_MS;
 	world_write_secret(
 	    w,
 	    &(struct certs_view){
@@ -209,8 +209,8 @@ static void a_rotation_goes_step_by_step(void **state)
 	buf_clear(&w->trace);
 	old_leaf = certs_secret_text(w->secret, "tls.crt");
 	next = world_settle(w, NULL);
-	assert_string_equal(buf_text(&w->trace), "day 243: make the next CA\n"
-						 "day 243: publish the CAs anew\n");
+	assert_string_equal(buf_text(&w->trace), "day 244: make the next CA\n"
+						 "day 244: publish the CAs anew\n");
 	assert_int_equal(next, w->now_ms + 5 * MINUTE_MS);
 	same_leaf = certs_secret_text(w->secret, "tls.crt");
 	assert_string_equal(same_leaf, old_leaf);
@@ -219,9 +219,9 @@ static void a_rotation_goes_step_by_step(void **state)
 	w->now_ms = next - 1;
 	assert_int_equal(world_settle(w, NULL), next);
 	w->now_ms = next;
-	next = world_settle(w, NULL);
-	assert_string_equal(buf_text(&w->trace), "day 243: take the next CA into use\n"
-						 "day 243: publish the CAs anew\n");
+	world_settle(w, NULL);
+	assert_string_equal(buf_text(&w->trace), "day 244: take the next CA into use\n"
+						 "day 244: publish the CAs anew\n");
 	new_leaf = certs_secret_text(w->secret, "tls.crt");
 	assert_string_not_equal(new_leaf, old_leaf);
 
@@ -252,7 +252,7 @@ static void a_deleted_config_map_comes_back_and_starts_the_five_minutes_anew(voi
 	int64_t next;
 
 	world_settle(w, NULL);
-	w->now_ms += 243 * DAY_MS;
+	w->now_ms += 244 * DAY_MS;
 	next = world_settle(w, NULL);
 	w->now_ms = next - MINUTE_MS;
 	json_object_put(w->config_map);
@@ -343,7 +343,7 @@ static void a_next_ca_that_cannot_be_read_is_made_again(void **state)
 	struct world *w = *state;
 
 	world_settle(w, NULL);
-	w->now_ms += 243 * DAY_MS;
+	w->now_ms += 244 * DAY_MS;
 	world_settle(w, NULL);
 	world_damage(w, "ca-next.key", "AAAA");
 	assert_int_equal(world_ask(w), CERTS_MAKE_NEXT_CA);

@@ -239,8 +239,10 @@ static void removals_that_make_no_sense_are_not_read(void **state)
 	static const char *const objects[] = {
 	    "{}",
 	    "{\"status\":{\"pendingRemovals\":{}}}",
-	    "{\"status\":{\"pendingRemovals\":[1,null,{},{\"profile\":\"a\"},{\"uid\":\"u\"},"
-	    "{\"profile\":\"\",\"uid\":\"u\"},{\"profile\":1,\"uid\":\"u\"}]}}",
+	    "{\"status\":{\"pendingRemovals\":[1,null,{}]}}",
+	    "{\"status\":{\"pendingRemovals\":[{\"profile\":\"a\"},{\"uid\":\"u\"}]}}",
+	    "{\"status\":{\"pendingRemovals\":[{\"profile\":\"\",\"uid\":\"u\"}]}}",
+	    "{\"status\":{\"pendingRemovals\":[{\"profile\":1,\"uid\":\"u\"}]}}",
 	};
 	size_t i;
 
