@@ -1,5 +1,6 @@
 #include "agent.h"
 
+#include "base/buf.h"
 #include "base/container_of.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -28,8 +29,10 @@
  *  - agent_new() takes the lock, looks at the kernel, and tells the keeper the set that was
  * accepted last, so that a node that boots does not wait for the controller.
  *  - When the CA is there the first sync goes out, with the report.
- *  - A response with a set goes to the keeper. When it has nothing left to do, or a quarter of a
- *    second after the first change that was not reported yet, the next sync goes out and tells.
+ *  - A response with a set goes to the keeper. When it has nothing left to do the next sync goes
+ *    out and tells; a quarter of a second after the first change too where something has come to an
+ *    end by then, and in any case after two seconds, for the set may have changed meanwhile.
+ *  - A moment later the disk is brought up to date and memory given back.
  *  - A response without a set is answered by the next sync at once: that is the long-poll.
  *
  * What else can happen:
@@ -40,7 +43,7 @@
  *  - The kernel has no AppArmor: the keeper is told so, and reports it.
  */
 
-enum { AGENT_REPORT_MS = 250 };
+enum { AGENT_REPORT_MS = 250, AGENT_PATIENCE_MS = 2000, AGENT_SETTLE_MS = 100 };
 
 struct agent {
 	uv_loop_t *loop;
@@ -62,6 +65,9 @@ struct agent {
 	struct last_set_writer writer;
 	uv_poll_t revision;
 	uv_timer_t report; /* runs while something waits to be reported */
+	uv_timer_t settle;
+	bool is_patient;             /* `report` fired once, and nothing had come to an end */
+	char told_ended[SHA256_HEX]; /* of what was not pending in the report last made */
 	int n_closing;
 };
 
@@ -78,26 +84,67 @@ static bool agent_has_news(const struct agent *a)
 	return strcmp(hash, sync_client_told_report(a->sync)) != 0;
 }
 
+/* A hash of what is not under way any more. */
+static void agent_hash_ended(const struct sync_report *report, char out[SHA256_HEX])
+{
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(SIZE_MAX);
+	size_t i;
+
+	for (i = 0; i < report->n; i++)
+		if (report->items[i].state != SYNC_STATE_PENDING)
+			buf_addf(&text, "%s %d %s\n", report->items[i].name,
+				 (int)report->items[i].state, report->items[i].revision);
+	sha256_hex(buf_text(&text), text.len, out);
+}
+
+static bool agent_has_ended_some(const struct agent *a)
+{
+	struct sync_report report;
+	char hash[SHA256_HEX];
+
+	keeper_report(a->keeper, &report);
+	agent_hash_ended(&report, hash);
+	sync_report_clear(&report);
+	return strcmp(hash, a->told_ended) != 0;
+}
+
 static void agent_speak(struct agent *a)
 {
 	uv_timer_stop(&a->report);
+	a->is_patient = false;
 	if (!a->sync || (sync_client_is_polling(a->sync) && !agent_has_news(a)))
 		return;
 	sync_client_go(a->sync);
 }
 
+/* That something is still under way is no news to the controller, and where a fetch is one of these
+ * things, telling it takes a second connection. */
 static void agent_on_report_timer(uv_timer_t *timer)
 {
-	agent_speak(container_of(timer, struct agent, report));
+	struct agent *a = container_of(timer, struct agent, report);
+
+	if (a->is_patient || agent_has_ended_some(a)) {
+		agent_speak(a);
+		return;
+	}
+	a->is_patient = true;
+	uv_timer_start(timer, agent_on_report_timer, AGENT_PATIENCE_MS - AGENT_REPORT_MS, 0);
 }
 
-/* Memory that a large set took goes back, and what the next boot wants goes to disk, once the
- * report is on its way. */
+/* Memory that a large set took goes back, and what the next boot wants goes to disk. */
+static void agent_on_settle_timer(uv_timer_t *timer)
+{
+	struct agent *a = container_of(timer, struct agent, settle);
+
+	last_set_flush(&a->writer);
+	malloc_trim(0);
+}
+
 static void agent_settle(struct agent *a)
 {
 	agent_speak(a);
-	last_set_flush(&a->writer);
-	malloc_trim(0);
+	if (!uv_is_active((uv_handle_t *)&a->settle))
+		uv_timer_start(&a->settle, agent_on_settle_timer, AGENT_SETTLE_MS, 0);
 }
 
 static void agent_on_changed(void *data)
@@ -114,7 +161,7 @@ static void agent_on_changed(void *data)
 
 static void agent_fill(void *data, struct sync_request *req)
 {
-	const struct agent *a = data;
+	struct agent *a = data;
 
 	req->agent_version = mem_strdup(HAUBERK_VERSION);
 	req->kernel_release = mem_strdup(a->kernel_release);
@@ -124,6 +171,7 @@ static void agent_fill(void *data, struct sync_request *req)
 	memcpy(req->set_hash, a->set_hash, sizeof(req->set_hash));
 	keeper_report(a->keeper, &req->report);
 	sync_report_hash(&req->report, req->report_hash);
+	agent_hash_ended(&req->report, a->told_ended);
 }
 
 /* ---- being told ---- */
@@ -279,6 +327,7 @@ static void agent_tell_last_set(struct agent *a)
 static void agent_watch(struct agent *a)
 {
 	uv_timer_init(a->loop, &a->report);
+	uv_timer_init(a->loop, &a->settle);
 	ca_watch_start(&a->ca, a->loop, a->options->ca_dir, agent_on_ca, a);
 	if (!a->has_kernel)
 		return;
@@ -359,6 +408,7 @@ void agent_close(struct agent *a)
 	a->n_closing = 1;
 	http_client_close(a->http, agent_on_http_closed, a);
 	agent_close_handle(a, (uv_handle_t *)&a->report);
+	agent_close_handle(a, (uv_handle_t *)&a->settle);
 	if (a->has_kernel)
 		agent_close_handle(a, (uv_handle_t *)&a->revision);
 }

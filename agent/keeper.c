@@ -14,10 +14,11 @@
  *  - keeper_tell() gives each profile's unit its item, reads the kernel and decides. What is to be
  *    loaded is noted in the record, as an intention, and its unit queued.
  *  - The loop turns. Each turn does one piece of work, so that the network is served in between:
- *    the record is written before anything is loaded; places for fetches are filled; one unit that
- *    is ready is loaded and read back; when none is, those to be removed are removed.
- *  - When nothing is left to do the turning stops, `changed` is called and the record is written
- *    once more.
+ *    places for fetches are filled; while they are under way the record is written, before anything
+ *    is loaded; one unit that is ready is loaded and read back; when none is, those to be removed
+ *    are removed.
+ *  - When nothing is left to do the turning stops and `changed` is called. A moment later, when the
+ *    report is on its way, the record is written once more.
  *
  * What else can happen:
  *
@@ -32,7 +33,7 @@
  *  - The record cannot be written: nothing is loaded, for then nobody would know whose it is.
  */
 
-enum { KEEPER_READ_AGAIN_MS = 1000 };
+enum { KEEPER_READ_AGAIN_MS = 1000, KEEPER_SAVE_MS = 100 };
 
 static void keeper_on_turn(uv_idle_t *turn);
 static void keeper_on_retry(uv_timer_t *timer);
@@ -73,12 +74,18 @@ struct unit *keeper_find(const struct keeper *k, enum unit_phase phase)
 	return NULL;
 }
 
+/* That something was loaded is less than that it was going to be, which is on disk already. */
 static void keeper_save_record(struct keeper *k)
 {
 	struct err err;
 
 	if (record_save(&k->record, &err) < 0)
 		log_warn("record is not written", log_s("error", err.msg));
+}
+
+static void keeper_on_save(uv_timer_t *timer)
+{
+	keeper_save_record(container_of(timer, struct keeper, save));
 }
 
 /* True when there was something to do. */
@@ -89,8 +96,9 @@ static bool keeper_do_some(struct keeper *k)
 
 	if (keeper_kernel_moved(k, &revision))
 		keeper_read_all(k);
+	if (keeper_start_fetches(k))
+		return true;
 	keeper_write_intentions(k);
-	keeper_start_fetches(k);
 	u = keeper_find(k, UNIT_READY);
 	if (u)
 		keeper_load(k, u);
@@ -106,8 +114,8 @@ static void keeper_on_turn(uv_idle_t *turn)
 	uv_idle_stop(turn);
 	keeper_watch_holders(k);
 	k->changed(k->data);
-	if (!keeper_is_busy(k))
-		keeper_save_record(k);
+	if (!keeper_is_busy(k) && !uv_is_active((uv_handle_t *)&k->save))
+		uv_timer_start(&k->save, keeper_on_save, KEEPER_SAVE_MS, 0);
 }
 
 static void keeper_retry(struct keeper *k, struct unit *u)
@@ -269,6 +277,15 @@ static int keeper_compare(const void *a, const void *b)
 	return strcmp(((const struct sync_status *)a)->name, ((const struct sync_status *)b)->name);
 }
 
+/* Of an orphan only the record knows for which object it was loaded. */
+static void keeper_name_owner(const struct keeper *k, struct sync_status *s)
+{
+	const struct record_entry *e = record_get(&k->record, s->name);
+
+	if (e && s->state == SYNC_STATE_ORPHAN)
+		mem_replace(&s->uid, mem_strdup(e->uid));
+}
+
 /* What was told comes first: orphans are left out where the report has no room for them. */
 static void keeper_report_some(const struct keeper *k, bool told, struct sync_report *report)
 {
@@ -279,7 +296,7 @@ static void keeper_report_some(const struct keeper *k, bool told, struct sync_re
 		const struct unit *u = value;
 
 		if (u->has_item == told && unit_status(u, &report->items[report->n]))
-			report->n++;
+			keeper_name_owner(k, &report->items[report->n++]);
 	}
 }
 
@@ -352,6 +369,7 @@ int keeper_new(const struct keeper_spec *spec, struct keeper **ret, struct err *
 	}
 	uv_idle_init(k->loop, &k->turn);
 	uv_timer_init(k->loop, &k->retry);
+	uv_timer_init(k->loop, &k->save);
 	drain_init(&k->drain, k->loop, keeper_on_task_ended, k);
 	*ret = k;
 	return 0;
@@ -386,5 +404,6 @@ void keeper_close(struct keeper *k)
 	drain_watch(&k->drain, NULL, 0);
 	keeper_close_handle(k, (uv_handle_t *)&k->turn);
 	keeper_close_handle(k, (uv_handle_t *)&k->retry);
+	keeper_close_handle(k, (uv_handle_t *)&k->save);
 	keeper_close_handle(k, (uv_handle_t *)&k->drain.timer);
 }

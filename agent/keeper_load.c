@@ -76,8 +76,9 @@ static void keeper_on_fetched(void *ctx, int code, struct buf *bytes, const stru
 	keeper_keep_bytes(k, u);
 }
 
-void keeper_start_fetches(struct keeper *k)
+bool keeper_start_fetches(struct keeper *k)
 {
+	unsigned int before = k->n_fetches;
 	struct unit *u;
 
 	while (k->n_fetches < KEEPER_FETCHES_MAX && (u = keeper_find(k, UNIT_QUEUED))) {
@@ -87,6 +88,7 @@ void keeper_start_fetches(struct keeper *k)
 		u->fetch = k->fetcher->start(k->fetcher->data, u->item.artefact,
 					     u->item.artefact_size, keeper_on_fetched, u);
 	}
+	return k->n_fetches > before;
 }
 
 static int keeper_check_blob(const struct unit *u, const struct buf *bytes, struct err *err)

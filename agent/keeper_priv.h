@@ -16,6 +16,7 @@ struct keeper {
 	uv_loop_t *loop;
 	uv_idle_t turn;
 	uv_timer_t retry;
+	uv_timer_t save; /* of the record, when the work is done */
 	struct drain drain;
 	const struct kernel *kernel;
 	char *off_reason;
@@ -80,7 +81,8 @@ void keeper_note_own_change(struct keeper *k);
 
 /* keeper_load.c */
 
-void keeper_start_fetches(struct keeper *k);
+/* Fill the places for fetches; true where one was started. */
+bool keeper_start_fetches(struct keeper *k);
 
 /* Put what is about to be loaded on disk, before it is. */
 void keeper_write_intentions(struct keeper *k);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { KEEPER_FRESH_US = 20000 };
@@ -71,12 +72,22 @@ static void keeper_drain(struct unit *u, struct tasks_use *use)
 	*use = (struct tasks_use){0};
 }
 
+static void keeper_say_used(struct unit *u, const struct tasks_use *use)
+{
+	char message[64];
+
+	snprintf(message, sizeof(message), "in use by %zu process%s", use ? use->n : 0,
+		 use && use->n == 1 ? "" : "es");
+	unit_fail(u, SYNC_REASON_NONE, message);
+}
+
 static void keeper_remove_unit(struct keeper *k, struct unit *u, const struct map *uses)
 {
 	struct err err;
 	int r;
 
 	if (keeper_is_used(uses, u->name)) {
+		keeper_say_used(u, map_get(uses, u->name));
 		keeper_drain(u, map_get(uses, u->name));
 		return;
 	}

@@ -486,6 +486,7 @@ static void removal_is_told_and_never_inferred(void **state)
 	tell_nothing(f);
 	run_until_state(f, "web", SYNC_STATE_ORPHAN);
 	assert_string_equal(status(f, "web")->revision, "aaaaaaaaaaaa");
+	assert_string_equal(status(f, "web")->uid, "uid-1");
 	stop(f);
 	start(f, f->dir);
 	tell_nothing(f);
@@ -545,6 +546,7 @@ static void what_is_in_use_drains_until_its_tasks_end(void **state)
 	run_until_state(f, "web", SYNC_STATE_DRAINING);
 	s = status(f, "web");
 	assert_int_equal(s->n_holders, 1);
+	assert_string_equal(s->message, "in use by 1 process");
 	assert_string_equal(s->holders[0].command, "nginx");
 	assert_string_equal(s->holders[0].pod_uid, "pod-1");
 	assert_int_equal(s->holders[0].pid, pid);

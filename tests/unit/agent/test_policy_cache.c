@@ -38,16 +38,18 @@ static bool is_needed(void *data, const char *hash)
 static int put(struct policy_cache *c, char digit, const char *needed)
 {
 	char bytes[SIZE];
+	char digits[8];
 	char hash[SHA256_HEX];
 	struct err err;
 
 	make(digit, bytes, hash);
-	return policy_cache_put(c, hash, bytes, SIZE, is_needed, (void *)(uintptr_t)needed, &err);
+	snprintf(digits, sizeof(digits), "%s", needed);
+	return policy_cache_put(c, hash, bytes, SIZE, is_needed, digits, &err);
 }
 
 static int get(struct policy_cache *c, char digit)
 {
-	CLEANUP(buf_clear) struct buf got = BUF_INIT(4 * SIZE);
+	CLEANUP(buf_clear) struct buf got = BUF_INIT(SIZE + 1);
 	char bytes[SIZE];
 	char hash[SHA256_HEX];
 	struct err err;

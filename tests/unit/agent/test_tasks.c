@@ -7,17 +7,18 @@
 /* Collects components, joined by '|'. */
 static void collect(void *data, char *name)
 {
-	strcat(data, name);
-	strcat(data, "|");
+	struct buf *got = data;
+
+	buf_addf(got, "%s|", name);
 }
 
 static void expect_components(const char *label, const char *expected)
 {
 	CLEANUP(mem_freep) char *copy = mem_strdup(label);
-	char got[256] = "";
+	CLEANUP(buf_clear) struct buf got = BUF_INIT(256);
 
-	tasks_split_label(copy, collect, got);
-	assert_string_equal(got, expected);
+	tasks_split_label(copy, collect, &got);
+	assert_string_equal(buf_text(&got), expected);
 }
 
 static void a_label_is_a_stack_of_components(void **state)
