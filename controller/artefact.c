@@ -363,7 +363,7 @@ int artefact_get(struct artefact_store *store, const char *sha256, struct buf *r
 	struct artefact_bytes *bytes;
 	int r = artefact_share(store, sha256, &bytes, err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (!buf_add(ret, bytes->data, bytes->n))
 		r = err_set(err, -EFBIG, "artefact %s is longer than %zu bytes", sha256, ret->max);
@@ -376,7 +376,7 @@ bool artefact_is_whole(struct artefact_store *store, const char *sha256)
 	struct artefact_bytes *bytes;
 	struct err err;
 
-	if (artefact_share(store, sha256, &bytes, &err) < 0)
+	if (artefact_share(store, sha256, &bytes, &err) != 0)
 		return false;
 	artefact_bytes_unref(bytes);
 	return true;
