@@ -222,6 +222,7 @@ static void controller_on_node_gone(void *data, struct json_object *obj)
 	struct controller *c = data;
 
 	engine_node_gone(c->engine, js_str_or_empty(obj, "metadata.name"));
+	node_objects_forget(c->node_objects, js_str_or_empty(obj, "metadata.name"));
 	controller_poke(c);
 }
 
