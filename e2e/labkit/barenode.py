@@ -67,7 +67,7 @@ def start(state, daemon, name, spec, bin_dir):
     for attempt in range(1, savedstate.TRIES + 1):
         daemon.start(name, qemu.argv(d, boot / "vmlinuz", d / "initrd.gz", spec.get("append", ""), int(spec.get("memory") or MEMORY_MB), cpus=1))
         try:
-            savedstate.wait_for_life(guest.Guest(name, d), lambda: None if daemon.running(name) else 1, 30)
+            savedstate.wait_for_life(guest.Guest(name, d), lambda: None if daemon.running(name) else 1, savedstate.BOOT_S)
             break
         except LabError as e:
             daemon.call("kill", name=name)
