@@ -14,6 +14,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import kernelhash
@@ -27,14 +28,15 @@ CONTROLLER = f"system:serviceaccount:{NAMESPACE}:hauberk-controller"
 AGENT_LABEL = "labelSelector=app.kubernetes.io%2Fcomponent%3Dagent"
 STATE_DIR = "/var/lib/hauberk"          # of the agent, on each node
 ADOPT = "hauberk.dev/adopt"
-WAIT_S = 90                             # for what takes a second or two: emulation on a busy machine
+WAIT_S = 120                            # for what takes a second or two: emulation on a busy machine
+POD_S = 300                             # for a pod to start, which takes three
 
 
 # -- objects ---------------------------------------------------------------------------------------------------------------
 
 def policy(name, *rules):
     """A policy under which everything in a container works but for what the rules deny."""
-    rules = ("file,", "/** rwlkmix,", "network,", "capability,", "signal,", "ptrace,", "mount,", "umount,", "unix,", *rules)
+    rules = ("file,", "/** rwlkmix,", "network,", "capability,", "signal,", "ptrace,", "mount,", "umount,", *rules)
     lines = "".join(f"  {r}\n" for r in rules)
     return f"abi <abi/3.0>,\n\nprofile {name} flags=(attach_disconnected, mediate_deleted) {{\n{lines}}}\n"
 
@@ -160,7 +162,9 @@ class History:
 class Cluster:
     def __init__(self, lab):
         self.lab, self.api = lab, lab.api()
-        self.nodes = sorted(n for n, spec in lab.nodes().items() if spec["kind"] == "node")
+        kinds = {n: spec["kind"] for n, spec in lab.nodes().items()}
+        self.has_kubelets = "node" in kinds.values()
+        self.nodes = sorted(n for n, kind in kinds.items() if kind == ("node" if self.has_kubelets else "bare"))[:2]
         self.profiles = History(lab.api(), PROFILES)
         self.created = {}        # (kind, name) -> None, of the test that runs, in order
         self._features = {}
@@ -240,10 +244,13 @@ class Cluster:
     def revisions(self, nodes=None):
         return self.everywhere(self.revision, nodes)
 
-    def expected(self, node, manifest):
+    def features(self, node):
         if node not in self._features:
             self._features[node] = kernelhash.features_of(self.lab, node)
-        return kernelhash.expected(self.lab, node, manifest, self._features[node])
+        return self._features[node]
+
+    def expected(self, node, manifest):
+        return kernelhash.expected(self.lab, node, manifest, self.features(node))
 
     def differences(self, node, *manifests, absent=()):
         """Where the node's kernel does not hold exactly these profiles, and none of those absent. "" where it does."""
@@ -261,8 +268,9 @@ class Cluster:
         assert not any(wrong.values()), "\n".join(w for w in wrong.values() if w)
 
     def load_by_hand(self, node, text):
-        """As an administrator does on the node itself."""
-        self.lab.exec(node, "apparmor_parser", "-K", "-r", stdin=text.encode())
+        """As an administrator does on the node itself, with apparmor_parser."""
+        blob = kernelhash.compiled(text, "Enforce", self.features(node))
+        self.lab.exec(node, "/bin/sh", "-c", "cat > /tmp/by-hand && cat /tmp/by-hand > /sys/kernel/security/apparmor/.replace", stdin=blob)
 
     def unload_by_hand(self, node, name):
         self.lab.exec(node, "/bin/sh", "-c", f"printf %s {name} > /sys/kernel/security/apparmor/.remove")
@@ -282,9 +290,12 @@ class Cluster:
 
     def agent_log(self, node):
         """What the agent said, parsed; also of containers of this pod that have ended."""
-        files = f"/var/log/pods/{NAMESPACE}_hauberk-agent-*/agent/*.log"
-        text = self.lab.exec(node, "/bin/sh", "-c", f"cat $(ls -rt {files})", check=False).stdout
-        lines = (line.split(" ", 3)[-1] for line in text.splitlines())      # as the runtime writes: time, stream, flag, text
+        if not self.has_kubelets:
+            lines = self.lab.logs(f"agent-{node}").splitlines()
+        else:
+            files = f"/var/log/pods/{NAMESPACE}_hauberk-agent-*/agent/*.log"
+            text = self.lab.exec(node, "/bin/sh", "-c", f"cat $(ls -rt {files})", check=False).stdout
+            lines = [line.split(" ", 3)[-1] for line in text.splitlines()]      # as the runtime writes: time, stream, flag, text
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     @functools.cached_property
@@ -322,16 +333,20 @@ class Cluster:
     # -- the API server's own record ---------------------------------------------------------------------------------------
 
     def audit_mark(self):
-        return os.path.getsize(self.lab.audit_log)
+        """A place in the audit log. A request that is under way is written down after its effect is seen, so the time counts, too."""
+        return os.path.getsize(self.lab.audit_log), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def writes_since(self, mark):
         """[(verb, resource/subresource, name)] of the controller's writes, but for the Lease, Events and TokenReviews."""
+        offset, time_text = mark
         with open(self.lab.audit_log, "rb") as f:
-            f.seek(mark)
+            f.seek(offset)
             entries = [json.loads(line) for line in f if line.endswith(b"\n")]
         found = []
         for e in entries:
             ref = e.get("objectRef", {})
+            if e["requestReceivedTimestamp"] < time_text:
+                continue
             if e["user"]["username"] == CONTROLLER and e["verb"] in ("create", "update", "patch", "delete") and \
                ref.get("resource") not in ("leases", "events", "tokenreviews"):
                 found.append((e["verb"], "/".join(filter(None, (ref.get("resource"), ref.get("subresource")))), ref.get("name", "")))

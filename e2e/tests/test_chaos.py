@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import (STATE_DIR, changed, condition, is_ready, large_policy, node_states, profile)
+from harness import (POD_S, STATE_DIR, changed, condition, is_ready, large_policy, node_states, profile)
 from labkit.ui import wait_until
 
 OUTAGE_S = 60
@@ -119,9 +119,9 @@ def test_the_api_server_is_down_for_a_minute_while_profiles_change(cluster):
     cluster.lab.kill("apiserver")
     until = time.monotonic() + OUTAGE_S
     # Meanwhile an agent dies, too. The one that the kubelet starts in its place has nobody to ask, and leaves the kernel as it is.
-    old = cluster.agent_pid("node-2")
-    cluster.lab.exec("node-2", "kill", "-9", str(old))
-    wait_until(lambda: cluster.agent_pid("node-2") != old, OUTAGE_S, "the next agent", every_s=0.5)
+    old = cluster.agent_pid(cluster.nodes[1])
+    cluster.lab.exec(cluster.nodes[1], "kill", "-9", str(old))
+    wait_until(lambda: cluster.agent_pid(cluster.nodes[1]) != old, OUTAGE_S, "the next agent", every_s=0.5)
     time.sleep(max(0, until - time.monotonic()))      # the minute is what this test is about
     name = late["metadata"]["name"]
     for node, kernel in cluster.kernels().items():
@@ -146,7 +146,7 @@ def test_the_api_server_is_down_for_a_minute_while_profiles_change(cluster):
 # -- machines ---------------------------------------------------------------------------------------------------------------------------
 
 def test_a_node_loses_power_in_the_middle(cluster):
-    lost, other = "node-2", "node-1"
+    other, lost = cluster.nodes
     many = [profile(cluster.name("power"), "deny /etc/shadow r,") for _ in range(3)]
     names = [m["metadata"]["name"] for m in many]
     cluster.apply(*many)
@@ -163,7 +163,7 @@ def test_a_node_loses_power_in_the_middle(cluster):
     assert all(ready_events(cluster, mark, n, 2) == [] for n in names), "Ready without a node that has no power"
     cluster.lab.start(lost)
     back = cluster.profiles.mark()
-    cluster.wait_ready(*names, timeout_s=180)
+    cluster.wait_ready(*names, timeout_s=POD_S)
     cluster.check_kernels(*now)
     check_never_falsely_ready(cluster, back, set(names))
     check_loaded_once(cluster, lost, names)
@@ -173,6 +173,7 @@ def test_a_node_loses_power_in_the_middle(cluster):
 
 # -- a cluster restored from nothing ---------------------------------------------------------------------------------------------------
 
+@pytest.mark.kubelet
 @pytest.mark.takes_apart(1)
 def test_an_api_server_restored_empty_unloads_nothing(cluster):
     manifest = profile(cluster.name("restored"), "deny /etc/shadow r,")
@@ -196,7 +197,7 @@ def test_an_api_server_restored_empty_unloads_nothing(cluster):
     # Nobody asks for the profile now. It is kept, and said to be an orphan, for a person to decide.
     fence = profile(cluster.name("restored-next"))
     cluster.apply(fence)
-    cluster.wait_ready(fence["metadata"]["name"], timeout_s=180)
+    cluster.wait_ready(fence["metadata"]["name"], timeout_s=POD_S)
     cluster.check_kernels(manifest, fence)
     after = cluster.kernels()
     assert all(after[n].items() >= kernels[n].items() for n in cluster.nodes)

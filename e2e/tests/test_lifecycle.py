@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import (Following, PROFILES, changed, condition, is_ready, node_states, pod, policy, profile)
+from harness import (Following, POD_S, PROFILES, changed, condition, is_ready, node_states, pod, policy, profile)
 from labkit.ui import LabError, wait_until
 
 WATCHMAN = "while :; do if read -r line < /etc/group; then echo open; else echo denied; fi; sleep 0.3; done"
@@ -28,7 +28,7 @@ def pods_where(cluster, names, check, what):
                 pass
 
     threading.Thread(target=follow, daemon=True).start()
-    assert news.wait(120), f"waited in vain for {what} of {set(names) - set(found)}"
+    assert news.wait(POD_S), f"waited in vain for {what} of {set(names) - set(found)}"
     return found
 
 
@@ -48,6 +48,7 @@ def container(obj):
     return status["containerID"], status["restartCount"]
 
 
+@pytest.mark.kubelet
 def test_a_pod_waits_for_its_profile_and_an_update_reaches_it_while_it_runs(cluster):
     name = cluster.name("pods")
     pods = {node: f"{name}-{node}" for node in cluster.nodes}
@@ -56,13 +57,13 @@ def test_a_pod_waits_for_its_profile_and_an_update_reaches_it_while_it_runs(clus
 
     first = profile(name, "deny /etc/shadow rw,")
     cluster.apply(first)
-    cluster.kubectl("wait", "--for=condition=Ready", f"aap/{name}", "--timeout=60s")
-    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=90s", *(f"pod/{p}" for p in pods.values()))
+    cluster.kubectl("wait", "--for=condition=Ready", f"aap/{name}", "--timeout=100s")
+    cluster.kubectl("wait", "--for=condition=Ready", f"--timeout={POD_S}s", *(f"pod/{p}" for p in pods.values()), timeout=POD_S + 10)
     before = pods_where(cluster, pods.values(), runs, "running")
     for p in pods.values():
         assert cluster.kubectl("exec", p, "--", "cat", "/proc/1/attr/current").stdout == f"{name} (enforce)\n"
 
-    with Following(cluster.lab, "logs", "-f", pods["node-1"]) as one, Following(cluster.lab, "logs", "-f", pods["node-2"]) as two:
+    with Following(cluster.lab, "logs", "-f", f"{name}-node-1") as one, Following(cluster.lab, "logs", "-f", f"{name}-node-2") as two:
         for log in (one, two):
             log.wait("^open$")
         assert "denied" not in one.lines + two.lines
@@ -89,7 +90,7 @@ def test_one_profile_through_its_whole_life(cluster):
         assert cluster.revisions() == {n: r + loads for n, r in start.items()}
         assert {n: s["state"] for n, s in node_states(obj).items()} == {n: "Loaded" for n in cluster.nodes}
         assert obj["status"]["nodesReady"] == "2/2" and condition(obj)["reason"] == "RolloutComplete"
-        assert obj["status"]["currentRevision"] == obj["status"]["updateRevision"] == node_states(obj)["node-1"]["revision"]
+        assert obj["status"]["currentRevision"] == obj["status"]["updateRevision"] == node_states(obj)[cluster.nodes[0]]["revision"]
         return obj["status"]["currentRevision"]
 
     loads = 1
@@ -112,7 +113,7 @@ def test_one_profile_through_its_whole_life(cluster):
     loads = 6       # a removal counts as a change of policy too
     assert step(updated) == second
 
-    cluster.kubectl("delete", "aap", name, "--timeout=60s")
+    cluster.kubectl("delete", "aap", name, "--timeout=100s")
     cluster.check_kernels(absent=[name])
     assert cluster.revisions() == {n: r + 7 for n, r in start.items()}
 
@@ -140,8 +141,8 @@ def test_what_kubectl_and_other_tools_ask_is_answered_truly(cluster, tmp_path):
     file = tmp_path / "profile.json"
     file.write_text(json.dumps(manifest))
     cluster.apply(manifest)
-    cluster.kubectl("wait", "--for=condition=Ready", f"aap/{name}", "--timeout=60s")
-    cluster.kubectl("wait", "--for=jsonpath={.status.nodesReady}=2/2", f"aap/{name}", "--timeout=60s")
+    cluster.kubectl("wait", "--for=condition=Ready", f"aap/{name}", "--timeout=100s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.nodesReady}=2/2", f"aap/{name}", "--timeout=100s")
     assert cluster.kubectl("diff", "-f", str(file)).stdout == ""
 
     # A dry run changes nothing and says what would become of it.
@@ -182,24 +183,10 @@ def test_labels_and_annotations_cause_no_work(cluster):
     assert cluster.get(name)["status"] == ready["status"]
 
 
-def test_an_install_takes_four_writes_however_many_nodes(cluster):
-    name = cluster.name("writes")
-    mark = cluster.audit_mark()
-    manifest = profile(name, "deny /etc/shadow r,")
-    cluster.apply(manifest)
-    cluster.wait_ready(name)
-    installing = cluster.writes_since(mark)
-    assert 1 <= len(installing) <= 4, installing
-    mark = cluster.audit_mark()
-    cluster.apply(changed(manifest, "deny /etc/group r,"))
-    cluster.wait_ready(name)
-    assert 1 <= len(cluster.writes_since(mark)) <= 4
-
-
-@pytest.mark.parametrize("late", ["node-1", "node-2"])
+@pytest.mark.parametrize("late", [0, 1], ids=["6.1", "6.12"])
 def test_status_says_loaded_when_the_kernel_has_said_so_and_not_before(cluster, late):
-    """A node whose processors stand still cannot load: for as long it is not called Loaded, whatever it was sent."""
-    other = next(n for n in cluster.nodes if n != late)
+    """A node whose processors stand still cannot load: for as long it is not said to hold what it was sent."""
+    late, other = cluster.nodes[late], cluster.nodes[1 - late]
     name = cluster.name("truth")
     first = profile(name, "deny /etc/shadow r,")
     cluster.apply(first)
@@ -219,11 +206,8 @@ def test_status_says_loaded_when_the_kernel_has_said_so_and_not_before(cluster, 
     cluster.check_kernels(second)
     assert new != old
     for event in said:
-        state = node_states(event.obj).get(late, {})
-        if condition(event.obj).get("observedGeneration") == 2:
-            assert condition(event.obj)["status"] == "False", "called Ready while a node held the former revision"
-            assert state.get("state") != "Loaded"
-        assert state.get("revision") in (None, old)
+        assert not (is_ready(event.obj) and condition(event.obj)["observedGeneration"] == 2), "called Ready while a node held the former revision"
+        assert node_states(event.obj).get(late, {}).get("revision") in (None, old)
 
 
 def test_the_hash_that_was_predicted_is_the_hash_that_the_kernel_has(cluster):

@@ -23,6 +23,7 @@ def on(obj):
 
 
 def test_the_selector_decides_which_nodes_hold_it(cluster, label):
+    one, two = cluster.nodes
     name = cluster.name("selected")
     key = f"example.com/{name}"
     front = profile(name, nodeSelector={"matchLabels": {key: "front"}})
@@ -32,23 +33,23 @@ def test_the_selector_decides_which_nodes_hold_it(cluster, label):
     cluster.check_kernels(absent=[name])
     assert ("Warning", "NoMatchingNodes") in [e[:2] for e in wait_until(lambda: cluster.events(name), 10, "the Event")]
 
-    label("node-2", key, "front")
-    cluster.wait(name, lambda o: is_ready(o) and on(o) == {"node-2": "Loaded"}, "Loaded on the node that was labelled")
-    cluster.check_kernels(front, nodes=["node-2"])
-    cluster.check_kernels(absent=[name], nodes=["node-1"])
+    label(two, key, "front")
+    cluster.wait(name, lambda o: is_ready(o) and on(o) == {two: "Loaded"}, "Loaded on the node that was labelled")
+    cluster.check_kernels(front, nodes=[two])
+    cluster.check_kernels(absent=[name], nodes=[one])
 
     # The node leaves the selection, another enters it.
-    label("node-1", key, "front")
-    label("node-2", key, "back")
-    cluster.wait(name, lambda o: is_ready(o) and on(o) == {"node-1": "Loaded"}, "Loaded on the other node alone")
-    cluster.check_kernels(front, nodes=["node-1"])
-    cluster.check_kernels(absent=[name], nodes=["node-2"])
+    label(one, key, "front")
+    label(two, key, "back")
+    cluster.wait(name, lambda o: is_ready(o) and on(o) == {one: "Loaded"}, "Loaded on the other node alone")
+    cluster.check_kernels(front, nodes=[one])
+    cluster.check_kernels(absent=[name], nodes=[two])
 
     # And the selector itself changes.
     revision = cluster.get(name)["status"]["currentRevision"]
     everywhere = changed(front, nodeSelector={"matchExpressions": [{"key": key, "operator": "Exists"}]})
     cluster.apply(everywhere)
-    cluster.wait(name, lambda o: is_ready(o) and on(o) == {"node-1": "Loaded", "node-2": "Loaded"}, "Loaded on both")
+    cluster.wait(name, lambda o: is_ready(o) and on(o) == {one: "Loaded", two: "Loaded"}, "Loaded on both")
     cluster.check_kernels(everywhere)
     nowhere = changed(front, nodeSelector={"matchExpressions": [{"key": key, "operator": "In", "values": ["side"]}]})
     cluster.apply(nowhere)
@@ -58,28 +59,24 @@ def test_the_selector_decides_which_nodes_hold_it(cluster, label):
 
 
 def test_an_excluded_node_is_left_alone(cluster, label):
+    one, two = cluster.nodes
     name = cluster.name("excluded")
-    label("node-1", "hauberk.dev/exclude", "")
+    label(one, "hauberk.dev/exclude", "")
     cluster.apply(profile(name))
-    cluster.wait(name, lambda o: is_ready(o) and on(o) == {"node-2": "Loaded"}, "Loaded on the node that is not excluded")
-    cluster.check_kernels(absent=[name], nodes=["node-1"])
+    cluster.wait(name, lambda o: is_ready(o) and on(o) == {two: "Loaded"}, "Loaded on the node that is not excluded")
+    cluster.check_kernels(absent=[name], nodes=[one])
 
 
 # -- nodes that come and go ------------------------------------------------------------------------------------------------------
 
-LATE = {"bare-1": "6.1", "bare-2": "6.12"}
-OFF = "bare-3"
-
-
 @pytest.fixture(scope="module")
-def bare_nodes(whole_cluster):
-    """Calling it starts three more nodes, one of which has AppArmor off; afterwards nothing is left of them."""
-    cluster = whole_cluster
-
-    def start():
-        cluster.lab.up(nodes_wanted=2, bare=3, kernels=["6.1", "6.12"], options={OFF: {"append": "apparmor=0"}})
-    yield start
-    for node in (*LATE, OFF):
+def late(whole_cluster):
+    """Names of three nodes that are still to come: one of either kernel, and one with AppArmor off. Afterwards nothing is left of them."""
+    cluster, here = whole_cluster, len(whole_cluster.lab.nodes())
+    first = 1 if cluster.has_kubelets else here + 1
+    names = [f"bare-{first + i}" for i in range(3)]
+    yield names
+    for node in names:
         if node in cluster.lab.nodes():
             cluster.lab.kill(node)
             if cluster.api.find(f"/api/v1/nodes/{node}"):
@@ -88,49 +85,55 @@ def bare_nodes(whole_cluster):
     cluster.lab.state.write()
 
 
-def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, bare_nodes):
+def start(cluster, names):
+    cluster.lab.up(nodes_wanted=2 if cluster.has_kubelets else 0, bare=int(names[-1].split("-")[1]), kernels=["6.1", "6.12"],
+                   options={names[-1]: {"append": "apparmor=0"}})
+
+
+def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
+    *joining, off = late
     name = cluster.name("late")
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
     cluster.wait_ready(name)
-    bare_nodes()
+    start(cluster, late)
 
-    obj = cluster.wait(name, lambda o: is_ready(o) and set(on(o)) == {*cluster.nodes, *LATE, OFF}, "Ready with the nodes that joined")
-    assert on(obj) == {**dict.fromkeys([*cluster.nodes, *LATE], "Loaded"), OFF: "Unsupported"}
+    obj = cluster.wait(name, lambda o: is_ready(o) and set(on(o)) == {*cluster.nodes, *late}, "Ready with the nodes that joined")
+    assert on(obj) == {**dict.fromkeys([*cluster.nodes, *joining], "Loaded"), off: "Unsupported"}
     assert (obj["status"]["nodesReady"], obj["status"]["unsupportedNodes"]) == ("4/4", 1)
-    assert "AppArmor" in node_states(obj)[OFF]["message"]
-    cluster.check_kernels(manifest, nodes=list(LATE))
-    assert {n: cluster.revision(n) for n in LATE} == dict.fromkeys(LATE, 1), "loaded once each"
-    off = cluster.api.get(f"{NODE_OBJECTS}/{OFF}")
-    assert condition(off, "AppArmorEnabled")["status"] == "False" and condition(off, "AgentConnected")["status"] == "True"
-    for node in (*LATE, *cluster.nodes):
+    assert "AppArmor" in node_states(obj)[off]["message"]
+    cluster.check_kernels(manifest, nodes=joining)
+    assert {n: cluster.revision(n) for n in joining} == dict.fromkeys(joining, 1), "loaded once each"
+    seen = cluster.api.get(f"{NODE_OBJECTS}/{off}")
+    assert condition(seen, "AppArmorEnabled")["status"] == "False" and condition(seen, "AgentConnected")["status"] == "True"
+    for node in (*joining, *cluster.nodes):
         seen = cluster.api.get(f"{NODE_OBJECTS}/{node}")
         assert condition(seen, "AppArmorEnabled")["status"] == "True"
         assert seen["status"]["kernelRelease"] == cluster.lab.exec(node, "uname", "-r").stdout.strip()
         assert seen["metadata"]["ownerReferences"][0]["kind"] == "Node"
 
     # A node is taken out of the cluster while its machine goes on: it is named no more, and it keeps what it has.
-    gone = "bare-1"
+    gone, stays = joining
     cluster.kubectl("delete", "node", gone)
     obj = cluster.wait(name, lambda o: gone not in on(o), "the deleted node to leave the list")
     assert is_ready(obj) and obj["status"]["nodesReady"] == "3/3"
     second = changed(manifest, "deny /etc/group r,")
     cluster.apply(second)
     cluster.wait_ready(name)
-    cluster.check_kernels(second, nodes=[*cluster.nodes, "bare-2"])
+    cluster.check_kernels(second, nodes=[*cluster.nodes, stays])
     cluster.check_kernels(manifest, nodes=[gone])
     # Its AppArmorNode goes with it, by the garbage collector's hand.
     wait_until(lambda: cluster.api.find(f"{NODE_OBJECTS}/{gone}") is None, 60, "the AppArmorNode to go", every_s=0.5)
     # No deletion waits for it either.
     cluster.kubectl("delete", "aap", name, "--timeout=60s")
-    cluster.check_kernels(absent=[name], nodes=[*cluster.nodes, "bare-2"])
+    cluster.check_kernels(absent=[name], nodes=[*cluster.nodes, stays])
     cluster.check_kernels(manifest, nodes=[gone])
 
 
 @pytest.mark.disturbs
-def test_a_bare_node_that_loses_power_in_the_middle_gets_everything_again(cluster, bare_nodes):
+def test_a_bare_node_that_loses_power_in_the_middle_gets_everything_again(cluster, late):
     """It remembers nothing, neither policy nor what was told: all of it is loaded anew, each profile once."""
-    node = "bare-2"
+    node = late[1]
     name = cluster.name("power")
     first = profile(name, "deny /etc/shadow r,", nodeSelector={"matchLabels": {"kubernetes.io/hostname": node}})
     cluster.apply(first)

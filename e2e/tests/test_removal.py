@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from harness import (ADOPT, NODE_OBJECTS, PROFILES, changed, condition, has_reason, is_ready, node_states, pod, policy, profile)
+from harness import (ADOPT, NODE_OBJECTS, POD_S, PROFILES, changed, condition, has_reason, is_ready, node_states, pod, policy, profile)
 from labkit.controller import NAMESPACE
 from labkit.ui import wait_until
 
@@ -14,6 +14,7 @@ def confined(cluster, pod_name):
     return cluster.kubectl("exec", pod_name, "--", "cat", "/proc/1/attr/current").stdout.strip()
 
 
+@pytest.mark.kubelet
 def test_a_profile_in_use_stays_until_its_pods_end(cluster):
     name = cluster.name("used")
     manifest = profile(name)
@@ -21,7 +22,7 @@ def test_a_profile_in_use_stays_until_its_pods_end(cluster):
     cluster.apply(manifest)
     cluster.wait_ready(name)
     cluster.apply(*(pod(p, node, name, SLEEP) for node, p in pods.items()))
-    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=90s", *(f"pod/{p}" for p in pods.values()))
+    cluster.kubectl("wait", "--for=condition=Ready", f"--timeout={POD_S}s", *(f"pod/{p}" for p in pods.values()), timeout=POD_S + 10)
     cluster.delete(name)
 
     def draining(obj):
@@ -74,7 +75,7 @@ def test_a_profile_that_somebody_else_loaded_is_not_touched(cluster, by_hand):
     # Neither an update nor a deletion touches it.
     cluster.apply(changed(manifest, "deny /etc/group r,"))
     cluster.wait(name, lambda o: has_reason("NodesFailed")(o) and o["metadata"]["generation"] == 2, "NodesFailed again")
-    cluster.kubectl("delete", "aap", name, "--timeout=60s")
+    cluster.kubectl("delete", "aap", name, "--timeout=100s")
     assert (cluster.kernels(), cluster.revisions()) == (before, revisions)
 
 
@@ -101,10 +102,11 @@ def test_a_profile_that_somebody_else_loaded_is_adopted_on_request(cluster, by_h
     cluster.wait_ready(name)
     cluster.check_kernels(manifest)
     assert cluster.revisions() == {n: r + 1 for n, r in revisions.items()}, "replaced in one step"
-    cluster.kubectl("delete", "aap", name, "--timeout=60s")
+    cluster.kubectl("delete", "aap", name, "--timeout=100s")
     cluster.check_kernels(absent=[name])
 
 
+@pytest.mark.kubelet
 @pytest.mark.disturbs
 def test_agents_that_stop_and_are_upgraded_unload_nothing(cluster):
     name = cluster.name("upgrade")
@@ -115,7 +117,7 @@ def test_agents_that_stop_and_are_upgraded_unload_nothing(cluster):
     before = {n: p["metadata"]["uid"] for n, p in cluster.agent_pods().items()}
     # As an upgrade does: another template, so every pod is stopped and made anew.
     cluster.kubectl("-n", NAMESPACE, "rollout", "restart", "daemonset/hauberk-agent")
-    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/hauberk-agent", "--timeout=120s", timeout=130)
+    cluster.kubectl("-n", NAMESPACE, "rollout", "status", "daemonset/hauberk-agent", f"--timeout={POD_S}s", timeout=POD_S + 10)
     assert not set(before.values()) & {p["metadata"]["uid"] for p in cluster.agent_pods().values()}
     # The new ones have been heard, and are told of the next change.
     second = profile(cluster.name("upgrade-next"))
@@ -144,13 +146,13 @@ def test_of_two_objects_for_one_name_the_older_has_it(cluster):
     cluster.check_kernels(one)
 
     # The older goes, and the newer takes over.
-    cluster.kubectl("delete", "aap", older, "--timeout=60s")
+    cluster.kubectl("delete", "aap", older, "--timeout=100s")
     cluster.wait_ready(newer)
     cluster.check_kernels(two)
     # The newer may go while it waits, too.
     cluster.apply(one)
     cluster.wait(older, has_reason("NameConflict"), "NameConflict the other way round")
-    cluster.kubectl("delete", "aap", older, "--timeout=60s")
+    cluster.kubectl("delete", "aap", older, "--timeout=100s")
     cluster.check_kernels(two)
 
 
@@ -177,7 +179,7 @@ def installed(cluster):
     cluster.apply(used, idle)
     cluster.wait_ready(name, idle["metadata"]["name"])
     cluster.apply(pod(f"{name}-pod", "node-1", name, SLEEP))
-    cluster.kubectl("wait", "--for=condition=Ready", "--timeout=90s", f"pod/{name}-pod")
+    cluster.kubectl("wait", "--for=condition=Ready", f"--timeout={POD_S}s", f"pod/{name}-pod", timeout=POD_S + 10)
     kernels, revisions = cluster.kernels(), cluster.revisions()
     yield used, idle
     assert confined(cluster, f"{name}-pod") == f"{name} (enforce)"
@@ -192,6 +194,7 @@ def installed(cluster):
     assert cluster.revisions() == revisions
 
 
+@pytest.mark.kubelet
 @pytest.mark.takes_apart(2)
 def test_uninstalled_with_the_verb(cluster, installed):
     out = cluster.kubectl("hauberk", "uninstall", "--yes", timeout=200).stdout
@@ -205,12 +208,14 @@ def test_uninstalled_with_the_verb(cluster, installed):
     cluster.kubectl("hauberk", "uninstall", "--yes")
 
 
+@pytest.mark.kubelet
 @pytest.mark.takes_apart(3)
 def test_uninstalled_by_deleting_the_definition(cluster, installed):
-    cluster.kubectl("delete", "crd", "apparmorprofiles.hauberk.dev", "--timeout=60s")
+    cluster.kubectl("delete", "crd", "apparmorprofiles.hauberk.dev", "--timeout=100s")
     assert crd_is_gone(cluster)
 
 
+@pytest.mark.kubelet
 @pytest.mark.takes_apart(4)
 def test_uninstalled_by_deleting_the_namespace(cluster, installed):
     cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
