@@ -113,27 +113,20 @@ bool aafs_folder_name(const char *folder, char *ret, size_t n)
 	return true;
 }
 
-/* The first line's worth of a small file, without the line feed at its end. A name may hold line
- * feeds, so only the last one is taken off. False where it cannot be read or is too long. */
+/* A small file, without the line feed at its end; a name may hold others. One read is enough: the
+ * kernel makes the whole text at once (seq_read() of a single record). False where it cannot be
+ * read, is too long, or holds a NUL. */
 static bool aafs_read_file(int dir, const char *name, char *ret, size_t n)
 {
 	CLEANUP(aafs_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	size_t len = 0;
-	ssize_t got;
+	ssize_t len = fd < 0 ? -1 : read(fd, ret, n);
 
-	if (fd < 0)
-		return false;
-	while ((got = read(fd, ret + len, n - len)) > 0) {
-		len += (size_t)got;
-		if (len == n)
-			return false;
-	}
-	if (got < 0)
+	if (len < 0 || (size_t)len == n)
 		return false;
 	if (len > 0 && ret[len - 1] == '\n')
 		len--;
 	ret[len] = '\0';
-	return strlen(ret) == len;
+	return strlen(ret) == (size_t)len;
 }
 
 /* A hash, or "" for a file that is not there or holds something else. */

@@ -64,6 +64,7 @@ struct agent {
 	struct ca_watch ca;
 	struct last_set_writer writer;
 	uv_poll_t revision;
+	bool set_is_new;   /* it is not noted for the disk yet */
 	uv_timer_t report; /* runs while something waits to be reported */
 	uv_timer_t settle;
 	bool is_patient;             /* `report` fired once, and nothing had come to an end */
@@ -131,11 +132,24 @@ static void agent_on_report_timer(uv_timer_t *timer)
 	uv_timer_start(timer, agent_on_report_timer, AGENT_PATIENCE_MS - AGENT_REPORT_MS, 0);
 }
 
+static void agent_note_set(struct agent *a)
+{
+	CLEANUP(mem_freep) struct sync_item *items = NULL;
+	size_t n;
+
+	if (!a->set_is_new)
+		return;
+	a->set_is_new = false;
+	items = keeper_items(a->keeper, &n);
+	last_set_note(&a->writer, a->set_hash, items, n);
+}
+
 /* Memory that a large set took goes back, and what the next boot wants goes to disk. */
 static void agent_on_settle_timer(uv_timer_t *timer)
 {
 	struct agent *a = container_of(timer, struct agent, settle);
 
+	agent_note_set(a);
 	last_set_flush(&a->writer);
 	malloc_trim(0);
 }
@@ -181,7 +195,7 @@ static void agent_take_set(struct agent *a, struct sync_response *res)
 	log_info("set received", log_i("profiles", (int64_t)res->n), log_i("epoch", res->epoch),
 		 log_s("hash", res->set_hash));
 	memcpy(a->set_hash, res->set_hash, sizeof(a->set_hash));
-	last_set_note(&a->writer, res->set_hash, res->items, res->n);
+	a->set_is_new = true;
 	keeper_tell(a->keeper, STEAL(res->items), res->n, false);
 	res->n = 0;
 }

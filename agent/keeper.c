@@ -95,7 +95,7 @@ static bool keeper_do_some(struct keeper *k)
 	int64_t revision;
 
 	if (keeper_kernel_moved(k, &revision))
-		keeper_read_all(k);
+		keeper_read(k);
 	if (keeper_start_fetches(k))
 		return true;
 	keeper_write_intentions(k);
@@ -136,7 +136,7 @@ static void keeper_on_retry(uv_timer_t *timer)
 	void *value;
 
 	if (k->must_read)
-		keeper_read_all(k);
+		keeper_read(k);
 	while (map_next(&k->units, &it, NULL, &value)) {
 		struct unit *u = value;
 
@@ -233,7 +233,7 @@ void keeper_tell(struct keeper *k, struct sync_item *items, size_t n, bool is_ol
 			keeper_take_away(k, value);
 	sync_items_free(items, n);
 	if (k->kernel)
-		keeper_read_all(k);
+		keeper_read(k);
 	else
 		keeper_tell_off(k);
 	k->changed(k->data);
@@ -245,7 +245,7 @@ void keeper_confirm(struct keeper *k)
 		return;
 	k->set_is_old = false;
 	if (k->kernel)
-		keeper_read_all(k);
+		keeper_read(k);
 	k->changed(k->data);
 }
 
@@ -255,7 +255,7 @@ void keeper_look(struct keeper *k)
 
 	if (!k->kernel || !keeper_kernel_moved(k, &revision))
 		return;
-	keeper_read_all(k);
+	keeper_read(k);
 	k->changed(k->data);
 }
 
@@ -310,6 +310,26 @@ void keeper_report(const struct keeper *k, struct sync_report *ret)
 	keeper_report_some(k, true, ret);
 	keeper_report_some(k, false, ret);
 	qsort(ret->items, ret->n, sizeof(*ret->items), keeper_compare);
+}
+
+static int keeper_compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
+}
+
+struct sync_item *keeper_items(const struct keeper *k, size_t *ret_n)
+{
+	struct sync_item *items = mem_alloc(k->units.n, sizeof(*items));
+	size_t it = 0;
+	size_t n = 0;
+	void *value;
+
+	while (map_next(&k->units, &it, NULL, &value))
+		if (((const struct unit *)value)->has_item)
+			items[n++] = ((const struct unit *)value)->item;
+	qsort(items, n, sizeof(*items), keeper_compare_items);
+	*ret_n = n;
+	return items;
 }
 
 /* ---- beginning and end ---- */

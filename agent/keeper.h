@@ -51,6 +51,11 @@ bool keeper_is_busy(const struct keeper *k);
 /* All that is known of all profiles. The caller clears it. */
 void keeper_report(const struct keeper *k, struct sync_report *ret);
 
+/* The items last told, ordered by name: pointers into the keeper, in an array that the caller
+ * frees.
+ */
+struct sync_item *keeper_items(const struct keeper *k, size_t *ret_n);
+
 /* Ends what is under way, writes the record, and frees the keeper before the loop ends. Unloads
  * nothing. */
 void keeper_close(struct keeper *k);

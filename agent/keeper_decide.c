@@ -173,8 +173,9 @@ void keeper_decide(struct keeper *k, struct unit *u)
 static bool keeper_wants(void *data, const char *name)
 {
 	const struct keeper *k = data;
+	const struct unit *u = map_get(&k->units, name);
 
-	return map_get(&k->units, name) != NULL;
+	return u && !u->is_read;
 }
 
 static void keeper_found(void *data, struct aafs_tree *tree)
@@ -185,22 +186,31 @@ static void keeper_found(void *data, struct aafs_tree *tree)
 	aafs_tree_clear(&u->kernel);
 	u->kernel = *tree;
 	*tree = (struct aafs_tree){0};
-	u->is_seen = true;
+	u->is_read = true;
 }
 
-/* Read all of ours again. A kernel that cannot be read leaves what was known. */
-static int keeper_scan(struct keeper *k, struct err *err)
+/* Read those units that are not read yet; `all`: read them all again. */
+static int keeper_scan(struct keeper *k, bool all, struct err *err)
 {
+	bool any = false;
 	size_t it = 0;
 	void *value;
 	int r;
 
-	while (map_next(&k->units, &it, NULL, &value))
-		((struct unit *)value)->is_seen = false;
-	r = k->kernel->scan(k->kernel->data, keeper_wants, keeper_found, k, err);
-	for (it = 0; r == 0 && map_next(&k->units, &it, NULL, &value);)
-		if (!((struct unit *)value)->is_seen)
-			aafs_tree_clear(&((struct unit *)value)->kernel);
+	while (map_next(&k->units, &it, NULL, &value)) {
+		struct unit *u = value;
+
+		u->is_read = u->is_read && !all;
+		any |= !u->is_read;
+	}
+	r = any ? k->kernel->scan(k->kernel->data, keeper_wants, keeper_found, k, err) : 0;
+	for (it = 0; r == 0 && map_next(&k->units, &it, NULL, &value);) {
+		struct unit *u = value;
+
+		if (!u->is_read)
+			aafs_tree_clear(&u->kernel);
+		u->is_read = true;
+	}
 	return r;
 }
 
@@ -219,8 +229,12 @@ static void keeper_found_one(void *data, struct aafs_tree *tree)
 
 int keeper_scan_one(struct keeper *k, struct unit *u, struct err *err)
 {
+	int r;
+
 	aafs_tree_clear(&u->kernel);
-	return k->kernel->scan(k->kernel->data, keeper_wants_one, keeper_found_one, u, err);
+	r = k->kernel->scan(k->kernel->data, keeper_wants_one, keeper_found_one, u, err);
+	u->is_read = r == 0;
+	return r;
 }
 
 static bool keeper_is_done_with(const struct unit *u)
@@ -256,13 +270,13 @@ bool keeper_kernel_moved(struct keeper *k, int64_t *ret_revision)
 	return revision != k->revision;
 }
 
-void keeper_read_all(struct keeper *k)
+void keeper_read(struct keeper *k)
 {
 	struct err err;
 	int64_t revision;
+	bool all = keeper_kernel_moved(k, &revision) || k->must_read;
 
-	keeper_kernel_moved(k, &revision);
-	k->must_read = keeper_scan(k, &err) < 0;
+	k->must_read = keeper_scan(k, all, &err) < 0;
 	if (k->must_read) {
 		log_warn("cannot read the kernel's policy", log_s("error", err.msg));
 		keeper_arm_retry(k);

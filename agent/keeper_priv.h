@@ -66,9 +66,10 @@ void keeper_wait(struct keeper *k, struct unit *u);
 /* It failed, and is tried again after a while. */
 void keeper_fail(struct keeper *k, struct unit *u, enum sync_reason reason, const struct err *err);
 
-/* Read all of ours from the kernel and decide about each. Where the kernel cannot be read nothing
+/* Read from the kernel what is not known of ours, which is all where policy has changed, and decide
+ * about each. Where the kernel cannot be read nothing
  * is decided, and it is tried again. */
-void keeper_read_all(struct keeper *k);
+void keeper_read(struct keeper *k);
 
 /* Read one. After an error what the unit holds is not to be trusted. */
 int keeper_scan_one(struct keeper *k, struct unit *u, struct err *err);

@@ -18,8 +18,10 @@ static int kernel_scan(void *data, aafs_wanted_fn wanted, aafs_found_fn found, v
 static int kernel_revision(void *data, int64_t *value, struct err *err)
 {
 	struct kernel_node *node = data;
+	int r = aafs_revision_read(node->revision_fd, &node->revision, err);
 
-	return aafs_revision_read(node->revision_fd, value, err);
+	*value = node->revision;
+	return r;
 }
 
 static int kernel_replace(void *data, const void *bytes, size_t n, struct err *err)

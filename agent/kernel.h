@@ -14,7 +14,8 @@
 
 struct kernel {
 	void *data;
-	/* As aafs_scan(), aafs_revision_read(), loader_replace(), loader_remove(), tasks_scan(). */
+	/* As aafs_scan(), loader_replace(), loader_remove() and tasks_scan(); the revision is told
+	 * whether or not it changed. */
 	int (*scan)(void *data, aafs_wanted_fn wanted, aafs_found_fn found, void *ctx,
 		    struct err *err);
 	int (*revision)(void *data, int64_t *value, struct err *err);
@@ -30,6 +31,7 @@ struct kernel_node {
 	struct loader *loader;
 	char *proc;
 	int revision_fd;
+	int64_t revision; /* as last read: a number is told once */
 };
 
 /* `securityfs` and `proc` are where these file systems are mounted. -errno with a sentence that

@@ -28,6 +28,7 @@ static void record_entry_free(void *value)
 	for (i = 0; i < e->n_children; i++)
 		free(e->children[i]);
 	free(e->children);
+	free(e->text);
 	record_version_clear(&e->held);
 	record_version_clear(&e->next);
 	free(e->name);
@@ -50,6 +51,12 @@ void record_deinit(struct record *r)
 struct record_entry *record_get(const struct record *r, const char *name)
 {
 	return map_get(&r->entries, name);
+}
+
+static void record_touch(struct record *r, struct record_entry *e)
+{
+	mem_replace(&e->text, NULL);
+	r->is_dirty = true;
 }
 
 static struct record_entry *record_make(struct record *r, const char *name)
@@ -108,7 +115,7 @@ bool record_intend(struct record *r, const struct sync_item *item)
 	record_version_set(&e->next, item);
 	for (i = 1; i < item->n_hashes; i++)
 		record_add_child(e, item->hashes[i].name);
-	r->is_dirty = true;
+	record_touch(r, e);
 	return true;
 }
 
@@ -126,7 +133,7 @@ void record_confirm(struct record *r, const struct sync_item *item, const char *
 	for (i = 1; i < item->n_hashes; i++)
 		record_add_child(e, item->hashes[i].name);
 	snprintf(e->boot_id, sizeof(e->boot_id), "%s", boot_id);
-	r->is_dirty = true;
+	record_touch(r, e);
 }
 
 void record_forget(struct record *r, const char *name)
@@ -151,7 +158,7 @@ void record_drop_leftovers(struct record *r, const struct sync_item *item)
 	e->n_children = 0;
 	for (i = 1; i < item->n_hashes; i++)
 		record_add_child(e, item->hashes[i].name);
-	r->is_dirty = true;
+	record_touch(r, e);
 }
 
 /* A version is written as the item it came from, so that the protocol's own code reads it. */
@@ -173,9 +180,9 @@ static struct json_object *record_encode_version(const struct record_entry *e,
 	return set;
 }
 
-static struct json_object *record_encode_entry(const struct record_entry *e)
+static char *record_encode_entry(const struct record_entry *e)
 {
-	struct json_object *obj = js_new();
+	CLEANUP(js_putp) struct json_object *obj = js_new();
 	struct json_object *children = js_new_array();
 	size_t i;
 
@@ -189,28 +196,39 @@ static struct json_object *record_encode_entry(const struct record_entry *e)
 	for (i = 0; i < e->n_children; i++)
 		js_append(children, js_text(e->children[i]));
 	js_put(obj, "children", children);
-	return obj;
+	return mem_strdup(js_print(obj, NULL));
+}
+
+/* Among many entries few change at a time, and only they are encoded. */
+static bool record_encode(struct record *r, struct buf *text)
+{
+	bool fits = buf_addf(text, "{\"format\":%d,\"profiles\":[", RECORD_FORMAT);
+	const char *comma = "";
+	size_t it = 0;
+	void *value;
+
+	while (fits && map_next(&r->entries, &it, NULL, &value)) {
+		struct record_entry *e = value;
+
+		if (!e->text)
+			e->text = record_encode_entry(e);
+		fits = buf_addf(text, "%s%s", comma, e->text);
+		comma = ",\n";
+	}
+	return fits && buf_add_str(text, "]}\n");
 }
 
 int record_save(struct record *r, struct err *err)
 {
-	CLEANUP(js_putp) struct json_object *obj = js_new();
-	struct json_object *profiles;
-	const char *text;
-	void *value;
-	size_t it = 0;
-	size_t n;
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(RECORD_MAX_BYTES);
 	int ret;
 
 	if (!r->is_dirty)
 		return 0;
-	profiles = js_new_array();
-	js_put_i64(obj, "format", RECORD_FORMAT);
-	while (map_next(&r->entries, &it, NULL, &value))
-		js_append(profiles, record_encode_entry(value));
-	js_put(obj, "profiles", profiles);
-	text = js_print(obj, &n);
-	ret = file_replace(r->path, text, n, 0600, err);
+	if (!record_encode(r, &text))
+		return err_set(err, -EFBIG, "record %s would be longer than %d bytes", r->path,
+			       RECORD_MAX_BYTES);
+	ret = file_replace(r->path, text.data, text.len, 0600, err);
 	if (ret == 0)
 		r->is_dirty = false;
 	return ret;

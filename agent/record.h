@@ -36,6 +36,7 @@ struct record_entry {
 	struct record_version next;
 	char **children; /* names of all children that versions of this boot brought along */
 	size_t n_children;
+	char *text; /* as it is written; NULL: to be made again */
 };
 
 struct record {

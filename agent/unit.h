@@ -35,6 +35,7 @@ struct unit {
 	bool has_item;
 	struct sync_item item;
 	struct aafs_tree kernel; /* as last read */
+	bool is_read;            /* and it holds as far as the keeper's revision */
 	struct desired desired;  /* as last decided */
 	enum unit_phase phase;
 	struct fetch *fetch; /* in UNIT_FETCHING */
@@ -48,7 +49,7 @@ struct unit {
 	int64_t changed_at_ms; /* when somebody else last changed it */
 	struct tasks_use use;  /* who holds it, in UNIT_DRAINING */
 	bool has_leftovers;    /* the kernel still has children of a former version */
-	bool is_seen;          /* scratch: in the scan or the set that is being gone through */
+	bool is_seen;          /* scratch: in the set that is being gone through */
 	int64_t fetch_us, load_us, verify_us;
 };
 

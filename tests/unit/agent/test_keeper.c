@@ -200,6 +200,25 @@ static void an_update_is_one_replace(void **state)
 	assert_int_equal(f->model.n_removed, 0);
 }
 
+static void what_nobody_changed_is_not_read_again(void **state)
+{
+	struct fixture *f = *state;
+
+	tell(f, model_item("api", 'b', NULL), model_item("web", 'a', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	run_until_state(f, "api", SYNC_STATE_LOADED);
+	f->model.n_ops = 0;
+	tell(f, model_item("api", 'b', NULL), model_item("web", 'c', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	look(f);
+	/* The replace, and the one profile read back. */
+	assert_int_equal(f->model.n_ops, 2);
+	/* One look at each as soon as somebody else was there, all the same. */
+	f->model.revision++;
+	look(f);
+	assert_int_equal(f->model.n_ops, 3);
+}
+
 static void an_agent_that_starts_again_loads_nothing_again(void **state)
 {
 	struct fixture *f = *state;
@@ -672,6 +691,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_told_is_fetched_loaded_and_read_back),
 	    TEST(an_update_is_one_replace),
+	    TEST(what_nobody_changed_is_not_read_again),
 	    TEST(an_agent_that_starts_again_loads_nothing_again),
 	    TEST(a_former_revision_comes_from_disk),
 	    TEST(one_failure_does_not_hold_up_another),
