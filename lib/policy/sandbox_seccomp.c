@@ -96,6 +96,8 @@ static const int seccomp_allowed[] = {
 
 static int seccomp_allow_all(scmp_filter_ctx ctx)
 {
+	const struct scmp_arg_cmp itself = {.op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
+	const struct scmp_arg_cmp zero = {.op = SCMP_CMP_EQ, .datum_a = 0};
 	size_t i;
 	int e;
 
@@ -106,11 +108,9 @@ static int seccomp_allow_all(scmp_filter_ctx ctx)
 	}
 	/* Signals and limits: of itself, and of no other process of the same user. The launcher
 	 * sets its limits behind the filter; what it sets cannot be raised again. */
-	e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-			     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, itself);
 	if (e == 0)
-		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-				     SCMP_A0(SCMP_CMP_EQ, 0));
+		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, zero);
 	if (e == 0)
 		e = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setrlimit), 0);
 	return e;
