@@ -29,7 +29,7 @@ enum {
 	ENGINE_AGENT_AWAY_MS = 150 * 1000,  /* no report for so long: the agent is away */
 	ENGINE_DELETE_WAIT_MS = 600 * 1000, /* a deletion waits so long for a Ready node's agent */
 	ENGINE_DISCONNECTED_MS = 5 * 60 * 1000, /* AppArmorNode's AgentConnected becomes False */
-	ENGINE_MOVING_SHOWN_MS = 500,           /* what takes longer is shown while it goes on */
+	ENGINE_MOVING_SHOWN_MS = 1000,          /* what takes longer is shown while it goes on */
 	ENGINE_COMPILE_RETRY_MS = 5000,         /* where the compiler itself failed */
 	ENGINE_RETRY_MS = 1000,                 /* after a write that failed, doubled up to … */
 	ENGINE_RETRY_MAX_MS = 60 * 1000,        /* … this */

@@ -392,7 +392,7 @@ static int64_t engine_status_wait(const struct aap *aap, struct json_object *old
 {
 	struct json_object *ready = js_item(js_array(status, "conditions"), 0);
 	int64_t took = aap->status_written_ms - aap->moving_since_ms;
-	int64_t pause = ENGINE_COUNTERS_MS + (took > 0 ? took : 0);
+	int64_t pause = 2 * took > ENGINE_COUNTERS_MS ? 2 * took : ENGINE_COUNTERS_MS;
 
 	bool moving = aap->accept == ACCEPT_COMPILING ||
 		      str_equal(js_str(ready, "reason"), "RolloutInProgress");

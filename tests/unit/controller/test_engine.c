@@ -451,8 +451,8 @@ static void a_slow_install_shows_that_it_goes_on(void **state)
 	(void)state;
 	serve_a();
 	began = w.now;
-	assert_int_equal(run(), began + 500);
-	w.now += 500;
+	assert_int_equal(run(), began + 1000);
+	w.now += 1000;
 	run();
 	assert_trace(
 	    "status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 0/2\n");
@@ -460,7 +460,7 @@ static void a_slow_install_shows_that_it_goes_on(void **state)
 	run();
 	heard_loaded("n1", "6.1", "a");
 	/* One more node is a mere counter: the longer it takes, the longer that may wait. */
-	assert_int_equal(run(), began + 500 + 1500);
+	assert_int_equal(run(), began + 3000);
 	assert_trace("");
 	w.now = began + 2000;
 	run();
