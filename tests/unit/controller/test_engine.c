@@ -462,7 +462,7 @@ static void a_slow_install_shows_that_it_goes_on(void **state)
 	/* One more node is a mere counter: the longer it takes, the longer that may wait. */
 	assert_int_equal(run(), began + 3000);
 	assert_trace("");
-	w.now = began + 2000;
+	w.now = began + 3000;
 	run();
 	assert_trace(
 	    "status a: Ready=False/RolloutInProgress Accepted=Compiled Stalled=False 1/2\n");
