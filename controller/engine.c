@@ -248,6 +248,16 @@ static bool engine_is_same_order(const struct profile *a, const struct profile *
 	       a->has_finalizer == b->has_finalizer && a->adopt == b->adopt;
 }
 
+/* Whether a profile of somebody else's may be replaced is part of what each node is told. */
+static void engine_tell_adoption(struct engine *e, struct aap *aap)
+{
+	void *value;
+	size_t it = 0;
+
+	while (map_next(&aap->placements, &it, NULL, &value))
+		engine_mark_node(e, ((struct placement *)value)->node);
+}
+
 /* A change that the user made to spec ends the truce with a former leader's words. */
 static void engine_profile_update(struct engine *e, struct aap *aap, struct profile *spec,
 				  struct json_object *obj, int64_t now_ms)
@@ -266,6 +276,8 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		aap->moving_since_ms = now_ms;
 	if (spec->deleting && !aap->spec.deleting)
 		aap->deleting_since_ms = now_ms;
+	if (spec->adopt != aap->spec.adopt)
+		engine_tell_adoption(e, aap);
 	profile_clear(&aap->spec);
 	aap->spec = *spec;
 	json_object_put(aap->object);

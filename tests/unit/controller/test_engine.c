@@ -502,6 +502,16 @@ static void a_label_edit_causes_no_work(void **state)
 	assert_trace("");
 }
 
+static void the_annotation_to_adopt_is_told_to_every_node(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	patch_object("a", "{\"metadata\":{\"annotations\":{\"hauberk.dev/adopt\":\"true\"}}}");
+	run();
+	assert_trace("set n1\nset n2\n");
+}
+
 static void a_bad_text_leaves_the_nodes_their_revision(void **state)
 {
 	char good[PROFILE_REVISION_SIZE];
@@ -847,6 +857,7 @@ int main(void)
 	    T(a_slow_install_shows_that_it_goes_on),
 	    T(nothing_is_served_without_finalizer_or_record),
 	    T(a_label_edit_causes_no_work),
+	    T(the_annotation_to_adopt_is_told_to_every_node),
 	    T(a_bad_text_leaves_the_nodes_their_revision),
 	    T(a_failing_node_is_named),
 	    T(hashes_that_are_not_the_expected_ones_are_a_failure),
