@@ -124,8 +124,8 @@ static void an_object_of_another_shape_is_no_danger(void **state)
 	static const char *const cases[] = {
 	    "{}",
 	    "{\"metadata\":3,\"status\":[],\"spec\":\"x\"}",
-	    "{\"status\":{\"conditions\":[null,1,{\"type\":\"Ready\"}],\"nodes\":[null,2,{}],"
-	    "\"observedGeneration\":1}}",
+	    ("{\"status\":{\"conditions\":[null,1,{\"type\":\"Ready\"}],\"nodes\":[null,2,{}],"
+	     "\"observedGeneration\":1}}"),
 	};
 	size_t i;
 
