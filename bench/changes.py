@@ -76,9 +76,9 @@ def _count(sample, kind, name):
 def run(b, rows, samples, rules=100):
     installs, updates, deletes, wrong = [], [], [], []
     for i in range(samples):
-        name = f"bench-{i}"
-        one = texts.write(b.scratch / "install.json", texts.manifest(name, rules, f"a{i}"))
-        two = texts.write(b.scratch / "update.json", texts.manifest(name, rules, f"b{i}"))
+        name, salt = f"bench-{i}", time.time_ns()
+        one = texts.write(b.scratch / "install.json", texts.manifest(name, rules, f"a{salt}"))
+        two = texts.write(b.scratch / "update.json", texts.manifest(name, rules, f"b{salt}"))
         installs.append((name, _applied(b, name, one, 1, ("create",))))
         updates.append((name, _applied(b, name, two, 2, ("patch", "update"))))
         deletes.append((name, _deleted(b, name)))

@@ -36,7 +36,7 @@ def run(b, rows, times, n=50, rules=10):
     for i in range(times):
         names = _names(f"fifty{i}", n)
         api, log = b.audit.mark(), b.steps.mark()
-        t0, loaded, ready, done = apply(b, names, rules, f"s{i}")
+        t0, loaded, ready, done = apply(b, names, rules, f"s{i}-{time.time_ns()}")
         time.sleep(TRAILING_S)
         entries = b.audit.entries(api)
         sent = [e.answered for e in b.audit.entries(api, None) if e.verb == "create" and e.name in names]
