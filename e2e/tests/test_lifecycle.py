@@ -219,7 +219,8 @@ def test_the_hash_that_was_predicted_is_the_hash_that_the_kernel_has(cluster):
         cluster.wait_ready(name)
         for node in cluster.nodes:
             kernel = {n: p["sha"] for n, p in cluster.kernel(node).items() if n.split("//")[0] == name}
-            told = told_hashes(cluster, node, name)
+            # The agent writes the set down when it has nothing more urgent to do.
+            told = wait_until(lambda n=node, m=mode: told_hashes(cluster, n, name, m), 30, f"the set on the disk of {node}", every_s=0.3)
             worked_out = {n: p["sha"] for n, p in cluster.expected(node, manifest).items()}
             assert set(kernel) == {name, f"{name}//child"}
             assert kernel == worked_out
@@ -227,17 +228,11 @@ def test_the_hash_that_was_predicted_is_the_hash_that_the_kernel_has(cluster):
         assert len({len(p[name]["sha"]) for p in cluster.kernels().values()}) == 2, "one kernel has SHA-1, the other SHA-256"
 
 
-def told_hashes(cluster, node, name):
-    """{profile: {"sha1", "sha256"}} as the controller announced them, from what the agent keeps of its set."""
-    text = cluster.lab.exec(node, "cat", "/var/lib/hauberk/set.json").stdout
-
-    def find(value):
-        if isinstance(value, dict):
-            if value.get("name") == name and "hashes" in value:
-                return value
-            value = list(value.values())
-        return next(filter(None, map(find, value)), None) if isinstance(value, list) else None
-    return {h["name"]: h for h in find(json.loads(text))["hashes"]}
+def told_hashes(cluster, node, name, mode):
+    """{profile: {"sha1", "sha256"}} as the controller announced them, from what the agent keeps of its set. None: not written yet."""
+    run = cluster.lab.exec(node, "cat", "/var/lib/hauberk/set.json", check=False)
+    items = json.loads(run.stdout)["set"] if run.returncode == 0 else []
+    return next(({h["name"]: h for h in i["hashes"]} for i in items if i["name"] == name and i["mode"] == mode), None)
 
 
 def test_a_profile_may_have_another_name_than_its_object(cluster):

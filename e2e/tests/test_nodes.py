@@ -82,7 +82,7 @@ def late(whole_cluster):
             if cluster.api.find(f"/api/v1/nodes/{node}"):
                 cluster.api.delete(f"/api/v1/nodes/{node}")
             cluster.lab.state.nodes.pop(node)
-    cluster.lab.state.write()
+            cluster.lab.state.write()
 
 
 def start(cluster, names):

@@ -63,18 +63,24 @@ def by_hand(cluster):
                 cluster.unload_by_hand(node, name)
 
 
+def conflicts_on(nodes):
+    def check(obj):
+        return has_reason("NodesFailed")(obj) and \
+            {n: (s["state"], s["reason"]) for n, s in node_states(obj).items() if "reason" in s} == dict.fromkeys(nodes, ("Failed", "NameConflict"))
+    return check
+
+
 def test_a_profile_that_somebody_else_loaded_is_not_touched(cluster, by_hand):
     name = cluster.name("foreign")
     by_hand(name, policy(name, "deny /opt/foreign r,"))
     before, revisions = cluster.kernels(), cluster.revisions()
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
-    obj = cluster.wait(name, has_reason("NodesFailed"), "NodesFailed")
-    assert {n: (s["state"], s["reason"]) for n, s in node_states(obj).items()} == dict.fromkeys(cluster.nodes, ("Failed", "NameConflict"))
-    assert "did not load" in condition(obj)["message"] and obj["status"]["failureReasons"] == [{"reason": "NameConflict", "count": 2}]
+    obj = cluster.wait(name, conflicts_on(cluster.nodes), "NameConflict on both nodes")
+    assert condition(obj)["reason"] == "NodesFailed" and "did not load" in condition(obj)["message"] and obj["status"]["failureReasons"] == [{"reason": "NameConflict", "count": 2}]
     # Neither an update nor a deletion touches it.
     cluster.apply(changed(manifest, "deny /etc/group r,"))
-    cluster.wait(name, lambda o: has_reason("NodesFailed")(o) and o["metadata"]["generation"] == 2, "NodesFailed again")
+    cluster.wait(name, lambda o: conflicts_on(cluster.nodes)(o) and o["metadata"]["generation"] == 2, "NameConflict again")
     cluster.kubectl("delete", "aap", name, "--timeout=100s")
     assert (cluster.kernels(), cluster.revisions()) == (before, revisions)
 
@@ -84,7 +90,7 @@ def test_a_conflict_ends_when_the_other_profile_goes(cluster, by_hand):
     by_hand(name, policy(name, "deny /opt/foreign r,"))
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
-    cluster.wait(name, has_reason("NodesFailed"), "NodesFailed")
+    cluster.wait(name, conflicts_on(cluster.nodes), "NameConflict on both nodes")
     for node in cluster.nodes:
         cluster.unload_by_hand(node, name)
     cluster.wait_ready(name)
@@ -96,7 +102,7 @@ def test_a_profile_that_somebody_else_loaded_is_adopted_on_request(cluster, by_h
     by_hand(name, policy(name, "deny /opt/foreign r,"))
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
-    cluster.wait(name, has_reason("NodesFailed"), "NodesFailed")
+    cluster.wait(name, conflicts_on(cluster.nodes), "NameConflict on both nodes")
     revisions = cluster.revisions()
     cluster.kubectl("annotate", "aap", name, f"{ADOPT}=true")
     cluster.wait_ready(name)
