@@ -390,6 +390,7 @@ int keeper_new(const struct keeper_spec *spec, struct keeper **ret, struct err *
 	uv_idle_init(k->loop, &k->turn);
 	uv_timer_init(k->loop, &k->retry);
 	uv_timer_init(k->loop, &k->save);
+	uv_timer_init(k->loop, &k->slow);
 	drain_init(&k->drain, k->loop, keeper_on_task_ended, k);
 	*ret = k;
 	return 0;
@@ -425,5 +426,6 @@ void keeper_close(struct keeper *k)
 	keeper_close_handle(k, (uv_handle_t *)&k->turn);
 	keeper_close_handle(k, (uv_handle_t *)&k->retry);
 	keeper_close_handle(k, (uv_handle_t *)&k->save);
+	keeper_close_handle(k, (uv_handle_t *)&k->slow);
 	keeper_close_handle(k, (uv_handle_t *)&k->drain.timer);
 }

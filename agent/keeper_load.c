@@ -1,6 +1,7 @@
 #include "keeper_priv.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sha.h"
@@ -8,7 +9,7 @@
 
 #include <string.h>
 
-enum { KEEPER_FETCHES_MAX = 4 };
+enum { KEEPER_FETCHES_MAX = 4, KEEPER_SLOW_FETCH_MS = 100 };
 
 static bool keeper_needs(void *data, const char *hash)
 {
@@ -76,18 +77,44 @@ static void keeper_on_fetched(void *ctx, int code, struct buf *bytes, const stru
 	keeper_keep_bytes(k, u);
 }
 
+/* One connection is there. Each further one costs a handshake and memory, which is more than most
+ * artefacts take, so it is opened only beside those that are slow. */
+static unsigned int keeper_fetch_places(const struct keeper *k)
+{
+	int64_t now_us = clock_mono_us();
+	unsigned int places = 1;
+	size_t it = 0;
+	void *value;
+
+	while (map_next(&k->units, &it, NULL, &value)) {
+		const struct unit *u = value;
+
+		if (u->phase == UNIT_FETCHING &&
+		    now_us - u->fetch_started_us >= KEEPER_SLOW_FETCH_MS * 1000)
+			places++;
+	}
+	return places < KEEPER_FETCHES_MAX ? places : KEEPER_FETCHES_MAX;
+}
+
+static void keeper_on_slow(uv_timer_t *timer)
+{
+	keeper_wake(container_of(timer, struct keeper, slow));
+}
+
 bool keeper_start_fetches(struct keeper *k)
 {
-	unsigned int before = k->n_fetches;
-	struct unit *u;
+	unsigned int before = k->n_fetches, places = keeper_fetch_places(k);
+	struct unit *u = NULL;
 
-	while (k->n_fetches < KEEPER_FETCHES_MAX && (u = keeper_find(k, UNIT_QUEUED))) {
+	while ((u = keeper_find(k, UNIT_QUEUED)) && k->n_fetches < places) {
 		k->n_fetches++;
 		u->fetch_started_us = clock_mono_us();
 		unit_enter(u, UNIT_FETCHING);
 		u->fetch = k->fetcher->start(k->fetcher->data, u->item.artefact,
 					     u->item.artefact_size, keeper_on_fetched, u);
 	}
+	if (u && !uv_is_active((uv_handle_t *)&k->slow))
+		uv_timer_start(&k->slow, keeper_on_slow, KEEPER_SLOW_FETCH_MS, 0);
 	return k->n_fetches > before;
 }
 

@@ -17,6 +17,7 @@ struct keeper {
 	uv_idle_t turn;
 	uv_timer_t retry;
 	uv_timer_t save; /* of the record, when the work is done */
+	uv_timer_t slow; /* while more is to be fetched than has a place */
 	struct drain drain;
 	const struct kernel *kernel;
 	char *off_reason;
