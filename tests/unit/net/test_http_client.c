@@ -518,7 +518,7 @@ static void an_exchange_may_take_so_long(void **state)
 {
 	struct fixture *f = *state;
 
-	start_spec(f, &f->a, "/hold", (struct http_request_spec){.timeout_ms = 100});
+	start_spec(f, &f->a, "/hold", (struct http_request_spec){.timeout_ms = 2000});
 	expect_error(f, &f->a, -ETIMEDOUT);
 	net_run_until(&f->loop, &f->is_gone);
 }
@@ -527,9 +527,9 @@ static void a_silent_peer_is_given_up(void **state)
 {
 	struct fixture *f = *state;
 
-	start_spec(f, &f->a, "/hold", (struct http_request_spec){.idle_timeout_ms = 100});
+	start_spec(f, &f->a, "/hold", (struct http_request_spec){.idle_timeout_ms = 2000});
 	expect_error(f, &f->a, -ETIMEDOUT);
-	assert_string_equal(f->a.why, "no byte came for 100 ms");
+	assert_string_equal(f->a.why, "no byte came for 2000 ms");
 	net_run_until(&f->loop, &f->is_gone);
 }
 
