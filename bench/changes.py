@@ -2,6 +2,7 @@
 import time
 from collections import Counter
 
+import footprint
 import texts
 
 TRAILING_S = 1.3        # counters of status may follow a second later
@@ -75,6 +76,8 @@ def _count(sample, kind, name):
 
 def run(b, rows, samples, rules=100):
     installs, updates, deletes, wrong = [], [], [], []
+    processes = footprint.Processes(b)
+    agents, ours = processes.agent_use(), processes.controller_use()
     for i in range(samples):
         name, salt = f"bench-{i}", time.time_ns()
         one = texts.write(b.scratch / "install.json", texts.manifest(name, rules, f"a{salt}"))
@@ -87,6 +90,9 @@ def run(b, rows, samples, rules=100):
                 wrong.append(f"{name}: the kernels of {sorted(sample[-1][1]['holding'])} hold it")
         print(f"  {i + 1} of {samples}: loaded {installs[-1][1]['to_loaded_ms']:.0f} ms, Ready {installs[-1][1]['to_ready_ms']:.0f} ms, "
               f"own part {installs[-1][1]['own_ms']:.0f} ms, gone {deletes[-1][1]['to_gone_ms']:.0f} ms", flush=True)
+    # Of an install, an update and a deletion together: steadier than times where the machine is busy.
+    rows.add("agent_cpu_per_three_changes_ms", "ms", [(y[0] - x[0]) / 1e6 / samples for x, y in zip(agents, processes.agent_use())])
+    rows.add("controller_cpu_per_three_changes_ms", "ms", [(processes.controller_use()[0] - ours[0]) / 1e6 / samples])
     _add_times(rows, [s for _, s in installs], [s for _, s in updates], [s for _, s in deletes])
     for what, found in (("install", installs), ("update", updates), ("delete", deletes)):
         rows.add(f"api_writes_per_{what}", "writes", [_count(s, "write", n) for n, s in found])
