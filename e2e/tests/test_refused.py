@@ -13,7 +13,7 @@ FLAGS = "flags=(attach_disconnected)"
 # What reads a file that holds a secret, by a line in front that makes the parser quote what it reads next.
 LEAKS = ("/etc/shadow", "/proc/self/environ", "/var/run/secrets/kubernetes.io/serviceaccount/token", "../../../../etc/shadow")
 
-DOUBLING = "@{A}=aaaaaaaaaa\n" + "".join(f"@{{{chr(66 + i)}}}=@{{{chr(65 + i)}}}@{{{chr(65 + i)}}}\n" for i in range(25))
+DOUBLING = "@{V0}=aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb\n" + "".join(f"@{{V{i}}}=@{{V{i - 1}}}x@{{V{i - 1}}}\n" for i in range(1, 31))
 
 REFUSED = [
     ("a syntax error", "ParseError", r"line 3\b", "abi <abi/3.0>,\nprofile {n} {{\n  deni /x r,\n}}\n"),
@@ -26,15 +26,15 @@ REFUSED = [
     ("every program", "ForbiddenPolicy", r"(?i)attach", "profile {n} /{{,**}} {{ }}\n"),
     ("a namespace", "ForbiddenPolicy", r"(?i)namespace", "profile :evil:{n} {{ }}\n"),
     ("a reserved name", "ForbiddenPolicy", r"docker-default", "profile docker-default {{ }}\n"),
-    ("a name of 300 bytes", "ForbiddenPolicy", r"(?i)long|bytes|name", "profile " + "n" * 300 + " {{ }}\n"),
+    ("a name of 300 bytes", "ForbiddenPolicy", r"(?i)long|bytes|nnn.*object is for", "profile " + "n" * 300 + " {{ }}\n"),
     ("a child's name of 300 bytes", "ForbiddenPolicy", r"(?i)long|bytes|name", "profile {n} {{ profile " + "c" * 300 + " {{ }} }}\n"),
-    ("a newline in a name", "ForbiddenPolicy", r"(?i)name|printable", 'profile "{n}\\012x" {{ }}\n'),
+    ("a newline in a name", "ForbiddenPolicy", r"(?i)printable|object is for", 'profile "{n}\\012x" {{ }}\n'),
     ("complain under Enforce", "ForbiddenPolicy", r"(?i)complain.*spec\.mode", "profile {n} flags=(complain) {{ }}\n"),
     ("a child that complains", "ForbiddenPolicy", r"(?i)complain", "profile {n} {{ profile c flags=(complain) {{ }} }}\n"),
     ("unconfined", "ForbiddenPolicy", r"(?i)unconfined", "profile {n} flags=(unconfined) {{ }}\n"),
     ("a rule that takes minutes", "ForbiddenPolicy", r"(?i)time|second|cpu", "profile {n} {{ /**a?????????????????? r, }}\n"),
-    ("variables that take all memory", "ForbiddenPolicy", r"(?i)memory|time|cpu", DOUBLING.replace("{", "{{").replace("}", "}}") + "profile {n} {{ @{{Z}} r, }}\n"),
-    ("more output than a policy may have", "ForbiddenPolicy", r"(?i)large|output|bytes|child|profiles|memory|time", "profile {n} {{\n" + "".join(f" ^h{i} {{{{ /a{i} r, }}}}\n" for i in range(6000)) + "}}\n"),
+    ("variables that take all memory", "ForbiddenPolicy", r"(?i)memory|time|cpu", DOUBLING.replace("{", "{{").replace("}", "}}") + "profile {n} {{ @{{V30}} r, }}\n"),
+    ("more output than a policy may have", "ForbiddenPolicy", r"(?i)large|output|bytes|child|profiles|memory|seconds", "profile {n} {{\n" + "".join(f" ^h{i} {{{{ /a{i} r, }}}}\n" for i in range(6000)) + "}}\n"),
 ]
 
 
