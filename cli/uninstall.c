@@ -127,8 +127,7 @@ static int uninstall_workload(struct uninstall *u, const char *plural, const cha
 	r = uninstall_wait_gone(u, path, UNINSTALL_PODS_MS, &gone, err);
 	if (r == 0 && !gone)
 		printf("  some of its pods have not ended after %d s, as on a node that is down; "
-		       "going on, "
-		       "for without a controller they change nothing\n",
+		       "going on, for agents remove nothing unless a controller tells them\n",
 		       UNINSTALL_PODS_MS / 1000);
 	return r;
 }
