@@ -1,5 +1,5 @@
-/* Runs a fuzz entry on files: each argument is a file, or a folder whose files are taken. A folder that
- * does not exist or is empty is an error, so that a corpus cannot get lost unnoticed. */
+/* Runs a fuzz entry on files: each argument is a file, or a folder whose files are taken. A folder
+ * that does not exist or is empty is an error, so that a corpus cannot get lost unnoticed. */
 
 #include "base/buf.h"
 #include "base/file.h"

@@ -1,8 +1,9 @@
 /*
  * strike PID SUFFIX...: kills a process at the very moment when it is about to open a file.
  *
- * Waits until PID is about to open a path that ends with the first SUFFIX, then one that ends with the next, and so on; at the
- * last one PID gets SIGKILL before the call has done anything. Says "watching" when it is attached, and each path as it comes.
+ * Waits until PID is about to open a path that ends with the first SUFFIX, then one that ends with
+ * the next, and so on; at the last one PID gets SIGKILL before the call has done anything. Says
+ * "watching" when it is attached, and each path as it comes.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,7 +31,8 @@ static void path_of(pid_t pid, char *path, size_t n)
 		return;
 	there = (struct iovec){(void *)(size_t)info.entry.args[1], n - 1};
 	got = process_vm_readv(pid, &here, 1, &there, 1, 0);
-	/* A path near the end of a mapping: what cannot be read whole is read up to the page's end. */
+	/* A path near the end of a mapping: what cannot be read whole is read up to the page's end.
+	 */
 	if (got < 0) {
 		there.iov_len = 4096 - (info.entry.args[1] & 4095);
 		got = process_vm_readv(pid, &here, 1, &there, 1, 0);
@@ -51,7 +53,8 @@ int main(int argc, char **argv)
 	char path[256];
 	int at = 2, status;
 
-	if (pid <= 0 || ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 || ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0) {
+	if (pid <= 0 || ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0 ||
+	    ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0) {
 		fprintf(stderr, "strike: %s\n", strerror(errno));
 		return 2;
 	}

@@ -17,8 +17,9 @@
 #define PROFILE_GROUP_VERSION "hauberk.dev/v1alpha1"
 #define PROFILE_PATH "/apis/hauberk.dev/v1alpha1/apparmorprofiles"
 #define PROFILE_FINALIZER "hauberk.dev/profile"
-#define PROFILE_ADOPT_ANNOTATION "hauberk.dev/adopt" /* "true": take over a profile of this name \
-						      */
+#define PROFILE_ADOPT_ANNOTATION                                        \
+	"hauberk.dev/adopt" /* "true": take over a profile of this name \
+			     */
 
 enum { PROFILE_REVISION_SIZE = 13 }; /* 12 hexadecimal digits and the NUL */
 

@@ -24,8 +24,7 @@ static void selector_add_value(struct selector_rule *rule, const char *value)
 
 static int selector_parse_labels(struct json_object *labels, struct selector *s, struct err *err)
 {
-	json_object_object_foreach(labels, key, value)
-	{
+	json_object_object_foreach(labels, key, value) {
 		if (!json_object_is_type(value, json_type_string))
 			return err_set(err, -EINVAL, "matchLabels: the value of %.80s is not text",
 				       key);

@@ -260,7 +260,7 @@ static void everything_that_an_agent_can_grow_has_a_ceiling(void **state)
 static void control_characters_do_not_reach_a_message(void **state)
 {
 	struct json_object *obj = parse("{" REQ ",\"report\":{\"profiles\":[{\"name\":\"a\","
-						"\"state\":\"Failed\",\"reason\":\"FromTheFuture\","
+					"\"state\":\"Failed\",\"reason\":\"FromTheFuture\","
 					"\"message\":\"one\\ntwo\\u001b[31m\"}]}}");
 	struct sync_request req;
 	struct err err;
