@@ -248,7 +248,7 @@ static void a_list_that_fails_is_tried_again_after_a_while(void **state)
 	set_up(&l, steps);
 	expect(&l, "+a synced ");
 	waited_ms = l.server.came_ms[1] - l.server.came_ms[0];
-	assert_in_range(waited_ms, 790, 2500);
+	assert_in_range(waited_ms, 790, 30000);
 	assert_string_equal(l.troubles, "the server says InternalError; ");
 	tear_down(&l);
 }
