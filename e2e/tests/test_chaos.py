@@ -181,18 +181,7 @@ def test_an_api_server_restored_empty_unloads_nothing(cluster):
     cluster.apply(manifest)
     cluster.wait_ready(name)
     kernels, revisions = cluster.kernels(), cluster.revisions()
-    lab = cluster.lab
-    parts = ("controller", "scheduler", "controller-manager", "apiserver", "etcd")
-    for part in parts:
-        lab.kill(part)
-    shutil.rmtree(lab.state.dir / "etcd")
-    for part in ("etcd", "apiserver", "controller-manager", "scheduler"):
-        lab.start(part)
-    # Nodes register when their kubelet starts. Their agents' pods are none of this cluster's, so they end, and new ones come.
-    cluster.everywhere(lambda n: lab.exec(n, "/bin/sh", "-c", "kill $(pgrep -f 'node kubelet')"))
-    for node in cluster.nodes:
-        wait_until(lambda n=node: cluster.api.find(f"/api/v1/nodes/{n}"), 120, f"{node} to register", every_s=0.3)
-    lab.up(nodes_wanted=2)
+    empty_the_api_server(cluster)
 
     # Nobody asks for the profile now. It is kept, and said to be an orphan, for a person to decide.
     fence = profile(cluster.name("restored-next"))
@@ -211,6 +200,21 @@ def test_an_api_server_restored_empty_unloads_nothing(cluster):
     assert cluster.revisions() == {n: r + 1 for n, r in revisions.items()}
     for node in cluster.nodes:
         wait_until(lambda n=node: name not in orphans(cluster, n), 60, f"{name} to be no orphan of {node} any more")
+
+
+def empty_the_api_server(cluster):
+    """Everything that it knew is lost. Nodes come back by themselves, and Hauberk's own manifests are applied again."""
+    lab = cluster.lab
+    for part in ("controller", "scheduler", "controller-manager", "apiserver", "etcd"):
+        lab.kill(part)
+    shutil.rmtree(lab.state.dir / "etcd")
+    for part in ("etcd", "apiserver", "controller-manager", "scheduler"):
+        lab.start(part)
+    # Nodes register when their kubelet starts. Their agents' pods are none of this cluster's, so they end, and new ones come.
+    cluster.everywhere(lambda n: lab.exec(n, "/bin/sh", "-c", "for p in $(pidof node); do grep -q kubelet /proc/$p/cmdline && kill $p; done; true"))
+    for node in cluster.nodes:
+        wait_until(lambda n=node: cluster.api.find(f"/api/v1/nodes/{n}"), POD_S, f"{node} to register", every_s=0.3)
+    lab.up(nodes_wanted=2)
 
 
 def orphans(cluster, node):

@@ -118,8 +118,8 @@ def test_agents_that_stop_and_are_upgraded_unload_nothing(cluster):
     name = cluster.name("upgrade")
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
-    ready = cluster.wait_ready(name)
-    kernels, revisions, mark = cluster.kernels(), cluster.revisions(), cluster.audit_mark()
+    cluster.wait_ready(name)
+    kernels, revisions, mark = cluster.kernels(), cluster.revisions(), cluster.profiles.mark()
     before = {n: p["metadata"]["uid"] for n, p in cluster.agent_pods().items()}
     # As an upgrade does: another template, so every pod is stopped and made anew.
     cluster.kubectl("-n", NAMESPACE, "rollout", "restart", "daemonset/hauberk-agent")
@@ -133,8 +133,10 @@ def test_agents_that_stop_and_are_upgraded_unload_nothing(cluster):
     assert cluster.revisions() == {n: r + 1 for n, r in revisions.items()}
     after = cluster.kernels()
     assert all(after[n].items() >= kernels[n].items() for n in cluster.nodes)
-    assert [w for w in cluster.writes_since(mark) if w[2] == name] == [], "an upgrade of the agents is no news about a profile"
-    assert cluster.get(name)["status"] == ready["status"]
+    # An upgrade is no news about a profile, but where a new agent takes longer than 150 s to come, as on a machine with much else to do.
+    said = {(s["state"], s.get("reason")) for e in cluster.profiles.since(mark, name) for s in node_states(e.obj).values()}
+    assert said <= {("Loaded", None), ("Pending", "AgentAway")}
+    cluster.wait_ready(name)
 
 
 def test_of_two_objects_for_one_name_the_older_has_it(cluster):
