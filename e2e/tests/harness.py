@@ -267,6 +267,14 @@ class Cluster:
         wrong = self.everywhere(lambda n: self.differences(n, *manifests, absent=absent), nodes)
         assert not any(wrong.values()), "\n".join(w for w in wrong.values() if w)
 
+    def check_unchanged(self, kernels, revisions):
+        """Nothing was loaded, replaced or removed on any node since these were read."""
+        now = self.kernels()
+        different = [f"{node}: {name} was {kernels[node].get(name)} and is {now[node].get(name)}" for node in kernels
+                     for name in sorted({*kernels[node], *now[node]}) if kernels[node].get(name) != now[node].get(name)]
+        assert not different, "\n".join(different)
+        assert self.revisions() == revisions
+
     def load_by_hand(self, node, text):
         """As an administrator does on the node itself, with apparmor_parser."""
         blob = kernelhash.compiled(text, "Enforce", self.features(node))

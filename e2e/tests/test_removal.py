@@ -82,7 +82,7 @@ def test_a_profile_that_somebody_else_loaded_is_not_touched(cluster, by_hand):
     cluster.apply(changed(manifest, "deny /etc/group r,"))
     cluster.wait(name, lambda o: conflicts_on(cluster.nodes)(o) and o["metadata"]["generation"] == 2, "NameConflict again")
     cluster.kubectl("delete", "aap", name, "--timeout=100s")
-    assert (cluster.kernels(), cluster.revisions()) == (before, revisions)
+    cluster.check_unchanged(before, revisions)
 
 
 def test_a_conflict_ends_when_the_other_profile_goes(cluster, by_hand):
@@ -191,7 +191,7 @@ def installed(cluster):
     kernels, revisions = cluster.kernels(), cluster.revisions()
     yield used, idle
     assert confined(cluster, f"{name}-pod") == f"{name} (enforce)"
-    assert (cluster.kernels(), cluster.revisions()) == (kernels, revisions), "something was unloaded, or loaded"
+    cluster.check_unchanged(kernels, revisions)
     if namespace_is_gone(cluster):
         # The controller of the lab is no pod, so it outlives its service account; its token is worth nothing any more.
         cluster.lab.kill("controller")
