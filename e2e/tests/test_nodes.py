@@ -2,6 +2,7 @@
 import pytest
 
 from harness import NODE_OBJECTS, changed, condition, has_reason, is_ready, node_states, profile
+from labkit.controller import NAMESPACE
 from labkit.ui import wait_until
 
 
@@ -83,6 +84,10 @@ def late(whole_cluster):
                 cluster.api.delete(f"/api/v1/nodes/{node}")
             cluster.lab.state.nodes.pop(node)
             cluster.lab.state.write()
+    # Their agents' pods would be taken away by the garbage collector a while later, in the middle of another test.
+    for node, pod in cluster.agent_pods().items():
+        if node in names:
+            cluster.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
 
 
 def start(cluster, names):
