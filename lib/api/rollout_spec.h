@@ -14,6 +14,8 @@
 enum {
 	ROLLOUT_STEPS_MAX = 32,
 	ROLLOUT_SOAK_UNTIL_PROMOTED = -1, /* soak_s: until a user promotes */
+	ROLLOUT_MIN_READY_MAX_S = 3600,
+	ROLLOUT_WISH_MAX = 63, /* bytes of an annotation; a longer one counts as absent */
 };
 
 #define ROLLOUT_PAUSE_ANNOTATION "hauberk.dev/rollout-pause"     /* REVISION */
@@ -52,10 +54,12 @@ struct rollout_spec {
 /* What holds where the user says nothing. */
 extern const struct rollout_spec rollout_spec_default;
 
-/* -EINVAL with a sentence where a field is of another type or out of range. */
+/* spec.rollout; NULL gives the defaults. -EINVAL with a sentence where a field is of another type
+ * or out of range, or where a step names fewer nodes than one of the same kind before it. */
 int rollout_spec_parse(struct json_object *obj, struct rollout_spec *ret, struct err *err);
 
-/* The annotations, "" where absent. What names another revision than the rollout's means nothing. */
+/* The annotations, "" where absent. What names another revision than the rollout's means nothing.
+ */
 struct rollout_wish {
 	char *pause;
 	char *resume;
@@ -64,5 +68,6 @@ struct rollout_wish {
 	char *restart;
 };
 
+/* Fills *ret, for rollout_wish_clear(). `annotations` is metadata.annotations, or NULL. */
 void rollout_wish_parse(struct json_object *annotations, struct rollout_wish *ret);
 void rollout_wish_clear(struct rollout_wish *wish);

@@ -1,3 +1,3 @@
 hauberk_layer(api
-  SOURCES profile.c selector.c sync_decode.c sync_encode.c sync_msg.c
+  SOURCES profile.c rollout_spec.c selector.c sync_decode.c sync_encode.c sync_msg.c
   LINK hauberk_kube)
