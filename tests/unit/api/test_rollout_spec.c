@@ -56,13 +56,11 @@ static void assert_default(const struct rollout_spec *spec)
 
 static void what_is_not_said_has_its_default(void **state)
 {
-	static const char *const texts[] = {
-	    "null",
-	    "{}",
-	    "{\"somethingNewer\":7}",
-	    "{\"steps\":[]}",
+	static const char nulls[] =
 	    "{\"maxUnavailable\":null,\"maxFailed\":null,\"onFailure\":null,\"paused\":null,"
-	    "\"minReadySeconds\":null,\"progressDeadlineSeconds\":null,\"steps\":null}",
+	    "\"minReadySeconds\":null,\"progressDeadlineSeconds\":null,\"steps\":null}";
+	static const char *const texts[] = {
+	    "null", "{}", "{\"somethingNewer\":7}", "{\"steps\":[]}", nulls,
 	};
 	struct rollout_spec spec;
 	struct err err;
