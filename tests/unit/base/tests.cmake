@@ -1,6 +1,7 @@
 hauberk_unit_test(base/backoff hauberk_base)
 hauberk_unit_test(base/buf hauberk_base)
 hauberk_unit_test(base/clock hauberk_base)
+hauberk_unit_test(base/diff hauberk_base)
 hauberk_unit_test(base/err hauberk_base)
 hauberk_unit_test(base/file hauberk_base)
 hauberk_unit_test(base/js hauberk_base)
