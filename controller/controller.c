@@ -15,6 +15,7 @@
 #include "controller/local_server.h"
 #include "controller/node_objects.h"
 #include "controller/sync_server.h"
+#include "controller/view_server.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/informer.h"
@@ -72,6 +73,7 @@ struct controller {
 	struct effects *effects;
 	struct sync_server *sync;
 	struct local_server *local;
+	struct view_server *view;
 
 	int64_t epoch; /* 0: we do not lead */
 	bool ending;
@@ -366,6 +368,38 @@ static void controller_on_leaf(void *data, const char *cert_pem, const char *key
 		log_error("a new certificate could not be taken", log_s("why", err.msg));
 }
 
+/* The leader's view, for `kubectl hauberk`. */
+
+static bool controller_leads(void *data)
+{
+	const struct controller *c = data;
+
+	return c->epoch > 0;
+}
+
+static const char *controller_leader(void *data)
+{
+	const struct controller *c = data;
+
+	return kube_lease_leader(c->lease);
+}
+
+/* Nothing that protects a node depends on it, so a port that is taken ends nothing. */
+static void controller_open_view(struct controller *c)
+{
+	struct view_server_spec spec = {
+	    .listen = c->options->view_listen,
+	    .engine = c->engine,
+	    .leads = controller_leads,
+	    .leader = controller_leader,
+	    .data = c,
+	};
+	struct err err;
+
+	if (*spec.listen && view_server_new(&c->loop, &spec, &c->view, &err) < 0)
+		log_warn("kubectl hauberk cannot ask this replica", log_s("why", err.msg));
+}
+
 /* Start. */
 
 static int controller_connect(struct controller *c, struct err *err)
@@ -558,15 +592,25 @@ static void controller_on_local_closed(void *data)
 	effects_close(c->effects, controller_on_effects_closed, c);
 }
 
+static void controller_on_view_closed(void *data)
+{
+	struct controller *c = data;
+
+	if (c->local)
+		local_server_close(c->local, controller_on_local_closed, c);
+	else
+		controller_on_local_closed(c);
+}
+
 static void controller_on_door_closed(void *data)
 {
 	struct controller *c = data;
 
 	c->sync = NULL;
-	if (c->local)
-		local_server_close(c->local, controller_on_local_closed, c);
+	if (c->view)
+		view_server_close(c->view, controller_on_view_closed, c);
 	else
-		controller_on_local_closed(c);
+		controller_on_view_closed(c);
 }
 
 static void controller_end(struct controller *c)
@@ -659,6 +703,7 @@ int controller_run(const struct controller_options *options, struct err *err)
 	controller_make_engine(&c);
 	controller_follow(&c);
 	controller_stand_for_election(&c, identity);
+	controller_open_view(&c);
 	uv_run(&c.loop, UV_RUN_DEFAULT);
 	controller_free(&c);
 	uv_loop_close(&c.loop);

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 	struct controller_options o = {
 	    .namespace_ = main_env("POD_NAMESPACE", NULL),
 	    .listen = "0.0.0.0:8443",
+	    .view_listen = "127.0.0.1:8082",
 	    .data_dir = "/var/lib/hauberk-controller",
 	    .artefacts_max_mib = 256,
 	    .max_connections = 20000,
@@ -39,6 +40,8 @@ int main(int argc, char **argv)
 	     "where agents reach this replica (default: $POD_IP with the port of --listen)"},
 	    {"local-listen", 0, OPTION_TEXT, &o.local_listen, 0, 0, "ADDRESS",
 	     "a loopback address for /healthz and /readyz (default: none)"},
+	    {"view-listen", 0, OPTION_TEXT, &o.view_listen, 0, 0, "ADDRESS",
+	     "a loopback address for kubectl hauberk (default 127.0.0.1:8082; empty: none)"},
 	    {"data-dir", 0, OPTION_TEXT, &o.data_dir, 0, 0, "DIR",
 	     "compiled policy; may be lost (default /var/lib/hauberk-controller)"},
 	    {"artefacts-max", 0, OPTION_I64, &o.artefacts_max_mib, 8, 1 << 20, "MIB",
