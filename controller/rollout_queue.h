@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 struct rollout_entry {
-	size_t at;           /* place in the heap plus 1; 0: not queued */
+	size_t at; /* place in the heap plus 1; 0: not queued */
 	unsigned char digest[32];
-	const char *zone;    /* borrowed while queued; "" for none */
+	const char *zone; /* borrowed while queued; "" for none */
 };
 
 struct rollout_queue {
