@@ -6,8 +6,10 @@ BUILD = cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).config
 	$(NICE) cmake --build --preset $(1)
 
 FUZZ_SECONDS ?= 60
+N ?= 1000
+PROFILES ?= 1
 
-.PHONY: help build demo test unit lint format bench image fuzz install-deps clean
+.PHONY: help build demo test unit lint format bench bench-fleet image fuzz install-deps clean
 
 help: ## show this list
 	@printf 'make TARGET, on Debian 12 or newer, as root or with sudo:\n\n'
@@ -43,6 +45,10 @@ format: ## let clang-format put the C sources into form
 bench: build ## measure how fast and how large it is; writes build/bench.json
 	@tools/install-deps lab
 	@bench/run
+
+bench-fleet: build ## the same for a fleet of N (1000) simulated nodes and PROFILES (1); writes build/bench-fleet.json
+	@tools/install-deps lab
+	@bench/fleet/run --agents=$(N) --profiles=$(PROFILES)
 
 image: build ## make the container image, build/image/hauberk.tar
 	@tools/install-deps image
