@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
+import yaml
 
-from plain_cluster import plain_cluster
+from plain_cluster import REPO, plain_cluster
 from labkit.kubeapi import ApiError
 
 PROFILES = "/apis/hauberk.dev/v1alpha1/apparmorprofiles"
@@ -116,6 +117,21 @@ ROLLOUT = {"maxUnavailable": "25%", "maxFailed": 1, "onFailure": "Pause", "pause
 def test_defaults_of_a_rollout(api, given, stands):
     """None for the whole: whether a rollout was given at all makes a difference at a first installation."""
     assert dry_run(api, "t", spec_of(rollout=given))["spec"].get("rollout") == stands
+
+
+def written_down():
+    """Each rollout that a page of ours shows, also where a sample has it in a comment."""
+    page, sample = (REPO / path for path in ("docs/rollouts.md", "config/samples/api-service.yaml"))
+    for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)):
+        found = yaml.safe_load(block)
+        yield pytest.param(found.get("spec", found)["rollout"], id=f"{page.name}-{i}")
+    comment = re.search(r"^  # rollout:\n(  #   .*\n)+", sample.read_text(), re.M)[0]
+    yield pytest.param(yaml.safe_load(comment.replace("  # ", ""))["rollout"], id=sample.name)
+
+
+@pytest.mark.parametrize("shown", list(written_down()))
+def test_lets_in_what_the_documentation_shows(api, shown):
+    assert shown["steps"] and dry_run(api, "t", spec_of(rollout=shown))
 
 
 # -- what is refused: (metadata.name, spec, what the answer must say) ------------------------------------------------------
