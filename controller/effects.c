@@ -370,7 +370,8 @@ static void effects_on_build_ready(void *data)
 /* Nodes and pods. */
 
 /* What the node's agent reports beyond what it was told. The exceptions borrow from the node. */
-static size_t effects_exceptions(const struct node *node, struct node_exception *ret)
+static size_t effects_exceptions(struct engine *engine, const struct node *node,
+				 struct node_exception *ret)
 {
 	size_t n = 0, i;
 
@@ -378,7 +379,7 @@ static size_t effects_exceptions(const struct node *node, struct node_exception 
 		ret[n++] = (struct node_exception){.reason = node->features_reason,
 						   .message = node->features_problem};
 	for (i = 0; i < node->report.n && n < NODE_EXCEPTIONS_MAX; i++)
-		if (node->report.items[i].state == SYNC_STATE_ORPHAN)
+		if (engine_is_orphan(engine, node, &node->report.items[i]))
 			ret[n++] = (struct node_exception){
 			    .reason = "Orphan",
 			    .profile = node->report.items[i].name,
@@ -426,7 +427,7 @@ static void effects_write_node(void *data, const struct node *node)
 	    .features = node->reported ? node->features : NULL,
 	    .has_exceptions = node->reported,
 	    .exceptions = exceptions,
-	    .n_exceptions = effects_exceptions(node, exceptions),
+	    .n_exceptions = effects_exceptions(ef->engine, node, exceptions),
 	    .removals = removals,
 	    .n_removals = node->n_removals,
 	};

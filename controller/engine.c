@@ -129,6 +129,8 @@ void engine_free(struct engine *e)
 	map_clear(&e->nodes, NULL);
 	map_clear(&e->sets, NULL);
 	map_clear(&e->features, engine_free_features);
+	map_clear(&e->zones, free);
+	free(e->due);
 	for (i = 0; i < e->n_builtin; i++)
 		free(e->builtin[i]);
 	free(e->builtin);
@@ -161,49 +163,52 @@ bool engine_has_work(const struct engine *e)
 	return e->started && e->fresh;
 }
 
-static int64_t engine_min(int64_t a, int64_t b)
+int64_t engine_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
-/* Profiles first: what they decide is what nodes are told. A profile that is marked again by its
- * own step (it never is by another's) waits for the next run. */
-int64_t engine_run(struct engine *e, int64_t now_ms)
+static void engine_run_profiles(struct engine *e)
 {
-	int64_t next = INT64_MAX;
-	struct list again;
+	struct aap *aap;
 
-	e->now_ms = now_ms;
-	if (!e->started)
-		return INT64_MAX;
-	e->fresh = false;
-	if (now_ms >= e->sweep_ms)
-		e->sweep_ms = engine_nodes_sweep(e);
-	list_init(&again);
+	while ((aap = engine_due_pop(e, e->now_ms)))
+		if (list_is_empty(&aap->dirty))
+			list_append(&e->dirty_profiles, &aap->dirty);
 	while (!list_is_empty(&e->dirty_profiles)) {
-		struct aap *aap = container_of(e->dirty_profiles.next, struct aap, dirty);
-		int64_t due;
-
+		aap = container_of(e->dirty_profiles.next, struct aap, dirty);
 		list_remove(&aap->dirty);
-		due = engine_profile_step(e, aap);
-		if (due < INT64_MAX && list_is_empty(&aap->dirty))
-			list_append(&again, &aap->dirty);
-		next = engine_min(next, due);
+		engine_profile_step(e, aap);
 	}
-	/* Those that wait for a time stay marked, so that the next run looks at them. */
-	while (!list_is_empty(&again)) {
-		struct list *item = again.next;
+}
 
-		list_remove(item);
-		list_append(&e->dirty_profiles, item);
-	}
+static void engine_run_nodes(struct engine *e)
+{
 	while (!list_is_empty(&e->dirty_nodes)) {
 		struct node *node = container_of(e->dirty_nodes.next, struct node, dirty);
 
 		list_remove(&node->dirty);
 		engine_node_step(e, node);
 	}
-	return engine_min(next, e->sweep_ms);
+}
+
+/* Profiles first: what they decide is what nodes are told. */
+int64_t engine_run(struct engine *e, int64_t now_ms)
+{
+	int64_t takeover_ms = e->start_ms + ENGINE_TAKEOVER_MS;
+
+	e->now_ms = now_ms;
+	if (!e->started)
+		return INT64_MAX;
+	if (now_ms >= e->sweep_ms)
+		e->sweep_ms = engine_nodes_sweep(e);
+	if (e->holding_back && now_ms >= takeover_ms)
+		engine_nodes_release(e);
+	engine_run_profiles(e);
+	engine_run_nodes(e);
+	e->fresh = false;
+	return engine_min(engine_min(engine_due_next(e), e->sweep_ms),
+			  e->holding_back ? takeover_ms : INT64_MAX);
 }
 
 struct aap *engine_next_profile(struct engine *e, size_t *it)
@@ -235,6 +240,11 @@ static struct aap *engine_profile_new(struct engine *e, const char *object)
 	struct aap *aap = MEM_NEW(struct aap);
 
 	list_init(&aap->dirty);
+	list_init(&aap->revisions);
+	list_init(&aap->fetches);
+	aap->step_ms = aap->plan_ms = aap->status_ms = INT64_MAX;
+	engine_rollout_init(aap);
+	engine_place_builtin(e, aap);
 	aap->accept_message = mem_strdup("");
 	aap->status_held = true;
 	map_put(&e->profiles, object, aap);
@@ -246,6 +256,13 @@ static bool engine_is_same_order(const struct profile *a, const struct profile *
 {
 	return a->generation == b->generation && a->deleting == b->deleting &&
 	       a->has_finalizer == b->has_finalizer && a->adopt == b->adopt;
+}
+
+static bool engine_is_same_wish(const struct rollout_wish *a, const struct rollout_wish *b)
+{
+	return str_equal(a->pause, b->pause) && str_equal(a->resume, b->resume) &&
+	       str_equal(a->promote, b->promote) && str_equal(a->abort, b->abort) &&
+	       str_equal(a->restart, b->restart);
 }
 
 /* Whether a profile of somebody else's may be replaced is part of what each node is told. */
@@ -278,10 +295,16 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		aap->deleting_since_ms = now_ms;
 	if (spec->adopt != aap->spec.adopt)
 		engine_tell_adoption(e, aap);
+	if (!first && !engine_is_same_wish(&spec->wish, &aap->spec.wish)) {
+		aap->status_held = false;
+		aap->rollout.due = true;
+	}
 	profile_clear(&aap->spec);
 	aap->spec = *spec;
 	json_object_put(aap->object);
 	aap->object = json_object_get(obj);
+	if (first)
+		engine_rollout_recall(aap);
 	engine_mark_profile(e, aap);
 	if (same)
 		return;
@@ -329,6 +352,7 @@ void engine_profile_gone(struct engine *e, const char *object)
 	while (map_next(&aap->placements, &it, NULL, &value))
 		engine_unplace(e, value);
 	list_remove(&aap->dirty);
+	engine_due_set(e, aap, INT64_MAX);
 	engine_profile_free(aap);
 	engine_elect(e, name);
 }
@@ -344,57 +368,6 @@ void engine_uninstall(struct engine *e)
 }
 
 /* Answers. */
-
-static struct revision *engine_revision(struct engine *e, const char *object, const char *id,
-					struct aap **ret_aap)
-{
-	struct aap *aap = engine_profile(e, object);
-
-	*ret_aap = aap;
-	if (aap && aap->wanted && strcmp(aap->wanted->id, id) == 0)
-		return aap->wanted;
-	if (aap && aap->served && strcmp(aap->served->id, id) == 0)
-		return aap->served;
-	return NULL;
-}
-
-static void engine_fill_build(struct build *build, const struct compiled *res)
-{
-	build->state = res->state;
-	build->forbidden = res->forbidden;
-	mem_replace(&build->message, mem_strdup(res->message ? res->message : ""));
-	if (res->state != BUILD_OK)
-		return;
-	build->lost = false;
-	memcpy(build->artefact, res->artefact, sizeof(build->artefact));
-	build->size = res->size;
-	sync_hashes_free(build->hashes, build->n_hashes);
-	build->n_hashes = res->n_hashes;
-	sync_hashes_copy(res->hashes, res->n_hashes, &build->hashes);
-}
-
-void engine_compiled(struct engine *e, const char *object, const char *revision,
-		     const char *features, const struct compiled *res, int64_t now_ms)
-{
-	struct aap *aap;
-	struct revision *rev = engine_revision(e, object, revision, &aap);
-	struct build *build = rev ? map_get(&rev->builds, features) : NULL;
-	void *value;
-	size_t it = 0;
-
-	e->now_ms = now_ms;
-	if (!build || !build->asked)
-		return;
-	build->asked = false;
-	if (res->state == BUILD_WAITING) {
-		build->retry_ms = now_ms + ENGINE_COMPILE_RETRY_MS; /* not the text's fault */
-	} else {
-		engine_fill_build(build, res);
-		while (map_next(&aap->placements, &it, NULL, &value))
-			engine_place_again(e, value);
-	}
-	engine_mark_step(e, aap);
-}
 
 /* Writes that fail are tried again, ever more slowly; one that succeeds starts that over. */
 static void engine_note_write(struct engine *e, struct aap *aap, bool ok, int64_t now_ms)
@@ -439,8 +412,8 @@ void engine_finalizer_done(struct engine *e, const char *object, bool ok, int64_
 void engine_recorded(struct engine *e, const char *object, const char *revision, bool ok,
 		     int64_t now_ms)
 {
-	struct aap *aap;
-	struct revision *rev = engine_revision(e, object, revision, &aap);
+	struct aap *aap = engine_profile(e, object);
+	struct revision *rev = aap ? engine_revision_find(aap, revision) : NULL;
 
 	if (!rev)
 		return;
@@ -474,7 +447,7 @@ void engine_terminating(struct engine *e, const char *object, bool terminating)
 	engine_mark_step(e, aap);
 }
 
-static void engine_mark_deletions(struct engine *e)
+void engine_mark_deletions(struct engine *e)
 {
 	struct aap *aap;
 	size_t it = 0;
@@ -528,34 +501,6 @@ void engine_pods_known(struct engine *e, const char *node_name)
 
 	while (node && map_next(&node->placements, &it, NULL, &value))
 		engine_mark_profile(e, ((struct placement *)value)->aap);
-}
-
-static void engine_lose_builds(struct engine *e, struct aap *aap, struct revision *rev,
-			       const char *sha256)
-{
-	void *value;
-	size_t it = 0;
-
-	while (rev && map_next(&rev->builds, &it, NULL, &value)) {
-		struct build *build = value;
-
-		if (build->state != BUILD_OK || strcmp(build->artefact, sha256) != 0)
-			continue;
-		build->lost = true;
-		engine_mark_step(e, aap);
-	}
-}
-
-void engine_artefact_lost(struct engine *e, const char *sha256)
-{
-	struct aap *aap;
-	size_t it = 0;
-
-	while ((aap = engine_next_profile(e, &it))) {
-		engine_lose_builds(e, aap, aap->served, sha256);
-		if (aap->wanted != aap->served)
-			engine_lose_builds(e, aap, aap->wanted, sha256);
-	}
 }
 
 struct json_object *engine_status(struct engine *e, const struct aap *aap, size_t max_nodes,

@@ -21,6 +21,8 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "controller/placement.h"
+#include "controller/rollout_plan.h"
+#include "controller/rollout_queue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,7 +37,11 @@ enum {
 	ENGINE_RETRY_MAX_MS = 60 * 1000,        /* … this */
 	ENGINE_COUNTERS_MS = 1000, /* mere counters are written no more often, and the longer … */
 	ENGINE_COUNTERS_MAX_MS = 10 * 1000, /* … a rollout takes, the less often, up to this */
-	ENGINE_FEATURE_SETS_MAX = 32,       /* of a cluster */
+	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
+	/* … know yet for so long */
+	ENGINE_FETCH_RETRY_MS = 1000,                    /* doubled each time, … */
+	ENGINE_FETCHES_MAX = 6,                          /* … so often */
+	ENGINE_FEATURE_SETS_MAX = 32,                    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
 	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
 };
@@ -57,8 +63,11 @@ struct build {
 	size_t n_hashes;
 };
 
+/* Kept while spec asks for it, it is the target or the current one, or a node was told it. */
 struct revision {
+	struct list link; /* in its aap's revisions */
 	char id[PROFILE_REVISION_SIZE];
+	size_t refs; /* placements that point to it */
 	char *name;
 	enum profile_mode mode;
 	char *text;
@@ -79,24 +88,62 @@ enum accept_state {
 /* What engine_terminating() said of a profile that is being deleted. */
 enum ending { ENDING_UNKNOWN, ENDING_ASKED, ENDING_DELETED, ENDING_UNINSTALLED };
 
+/* A revision of which only the id is known, being read from its ControllerRevision. */
+struct revision_fetch {
+	struct list link;
+	char id[PROFILE_REVISION_SIZE];
+	bool asked;
+	unsigned int tries; /* that have failed */
+	int64_t retry_ms;
+};
+
+/* The rollout of one profile's target: engine_rollout.c. */
+struct rollout {
+	struct rollout_state state;
+	struct rollout_plan plan;   /* the last one */
+	struct rollout_queue old;   /* candidates that hold another revision */
+	struct rollout_queue empty; /* and those that hold nothing */
+	struct list old_astray;     /* of them those not told the current revision … */
+	struct list empty_astray;   /* … and these */
+	struct list troubled;       /* those with a trouble of their own, not told the target */
+	struct list settling;       /* those that settle, by when they will have */
+	struct list told;           /* those told the target, the latest last */
+	int64_t min_ready_ms;       /* by which `settling` was reckoned */
+	int64_t told_before;        /* how many a former leader had told … */
+	int64_t told_heard;         /* … and how many of these have reported since */
+	char *blame;                /* what failed before it went back; NULL: not known */
+	bool due;                   /* a count has changed, or what users ask for */
+	bool may;                   /* nothing stands against telling nodes */
+};
+
 struct aap {
 	struct profile spec;
 	struct json_object *object; /* as last seen; its status is what the API server holds */
 	struct list dirty;
+	size_t due_at;  /* place among those that wait for a time, plus 1; 0: none */
+	int64_t due_ms; /* of the earliest of these: */
+	int64_t step_ms, plan_ms, status_ms;
 
-	struct revision *wanted; /* what spec asks for */
-	struct revision *served; /* the last one accepted and recorded: what nodes are told */
+	struct list revisions;    /* all of these and those that nodes were told */
+	struct revision *wanted;  /* what spec asks for */
+	struct revision *served;  /* the target: the last one accepted and recorded */
+	struct revision *current; /* the last complete one; NULL: none, or not read back yet */
+	char current_id[PROFILE_REVISION_SIZE]; /* as status has it; "" for none */
+	bool current_lost;                      /* it cannot be had any more */
+	struct list fetches;
+	size_t n_fetches;
 	enum accept_state accept;
 	char *accept_message;    /* "" */
 	int64_t moving_since_ms; /* when something else than before was asked for */
-	bool fetching; /* the last good revision is being read from its ControllerRevision */
 
 	struct map placements; /* node name -> struct placement */
 	struct placement_counts counts;
-	bool reselect; /* the selector changed, or nodes, or which profile holds the name */
-	bool step;     /* more than its status has to be looked at */
+	struct rollout rollout;
+	bool reselect; /* the selector changed, or which profile holds the name */
+	bool step;     /* more than its status and its rollout have to be looked at */
 	bool serving;  /* its placements are wanted: it holds the name, is enabled and not going */
-	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes */
+	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes … */
+	int64_t n_on[ENGINE_FEATURE_SETS_MAX];       /* … and how many nodes have each */
 	size_t n_needed;
 
 	bool finalizer_asked;
@@ -111,7 +158,8 @@ struct aap {
 	bool status_writing;
 	bool status_held; /* a former leader's words stand until we know better */
 	int64_t status_written_ms;
-	char *announced; /* the last Event's reason and revision, so that each comes once */
+	int64_t status_made_ms; /* when it was last made and nothing was to be written */
+	char *announced;        /* the last Event's reason and revision, so that each comes once */
 };
 
 /* A removal that a deletion did not wait for. */
@@ -126,8 +174,10 @@ struct node {
 	char *uid;
 	struct json_object *labels; /* or NULL */
 	struct list dirty;
-	bool exists;   /* a Node object is there */
-	bool excluded; /* labels say that no agent is to be expected */
+	bool exists;      /* a Node object is there */
+	bool excluded;    /* labels say that no agent is to be expected */
+	bool joined;      /* it came after we had begun to lead */
+	const char *zone; /* "" for none. The engine's, for good. */
 	int64_t created_ms;
 
 	/* The agent, as far as it has told since we lead. */
@@ -142,6 +192,7 @@ struct node {
 	char features[SHA256_HEX];
 	char *features_problem; /* why its feature set was not taken, or NULL */
 	const char *features_reason;
+	const char *kernel;      /* its feature set where the text is known, else NULL; for good */
 	int64_t features_new_ms; /* when it last brought a new one; 0: never */
 	struct sync_report report;
 	char report_hash[SHA256_HEX];
@@ -168,9 +219,18 @@ struct placement {
 	struct aap *aap;
 	struct node *node;
 	bool selected;
-	const struct revision *assigned; /* NULL: nothing yet */
+	struct revision *assigned; /* what it was told; NULL: nothing yet */
+	struct revision *before;   /* told while there is no build of that for its kernel */
 	struct placement_state state;
 	int64_t since_ms; /* of the state */
+
+	/* What the rollout knows: engine_rollout.c. */
+	const char *kernel;           /* it is counted in needed[] for this feature set */
+	struct placement_share share; /* as it is counted */
+	int64_t loaded_ms;            /* since when it is Loaded with the target; 0: it is not */
+	struct rollout_entry entry;
+	struct list link; /* in one of the rollout's lists, by class */
+	struct list told; /* in its list of those told */
 };
 
 struct engine;

@@ -34,21 +34,39 @@ static void engine_set_unref(struct engine *e, struct set_body *set)
 	free(set);
 }
 
+/* What can be told of what is to be told: where that cannot be had for this kernel, or not yet, the
+ * node keeps what it was told before. */
+static const struct revision *engine_tellable(const struct placement *p)
+{
+	return engine_has_build(p->assigned, p->node) ? p->assigned
+	       : engine_has_build(p->before, p->node) ? p->before
+						      : NULL;
+}
+
+bool engine_has_item(const struct placement *p)
+{
+	if (!p->selected)
+		return p->state.state == NODE_DRAINING;
+	return !p->node->features_reason && engine_tellable(p);
+}
+
 /* What one placement adds to its node's set; false for nothing. The item borrows. */
 static bool engine_set_item(const struct placement *p, struct sync_item *item)
 {
-	const struct build *build = engine_build(p->assigned, p->node->features);
+	const struct revision *rev;
+	const struct build *build;
 
-	*item = (struct sync_item){.name = p->aap->spec.name, .uid = p->aap->spec.uid};
-	if (!p->selected) {
-		item->want = SYNC_ABSENT;
-		return p->state.state == NODE_DRAINING;
-	}
-	if (!build || build->state != BUILD_OK || p->node->features_reason)
+	*item = (struct sync_item){
+	    .name = p->aap->spec.name, .uid = p->aap->spec.uid, .want = SYNC_ABSENT};
+	if (!engine_has_item(p))
 		return false;
+	if (!p->selected)
+		return true;
+	rev = engine_tellable(p);
+	build = engine_build(rev, p->node->features);
 	item->want = SYNC_LOADED;
-	memcpy(item->revision, p->assigned->id, sizeof(item->revision));
-	item->mode = p->assigned->mode;
+	memcpy(item->revision, rev->id, sizeof(item->revision));
+	item->mode = rev->mode;
 	item->adopt = p->aap->spec.adopt;
 	memcpy(item->artefact, build->artefact, sizeof(item->artefact));
 	item->artefact_size = build->size;
@@ -136,9 +154,42 @@ static bool engine_make_set(struct engine *e, struct node *node)
 	return true;
 }
 
+/* A new leader tells a node nothing while it does not know yet all that a former one had told it:
+ * a set that lacks a profile would make an orphan of what is loaded there. */
+static bool engine_set_is_early(struct engine *e, const struct node *node)
+{
+	const struct sync_status *report;
+	void *value;
+	size_t it = 0;
+
+	if (node->set || e->now_ms >= e->start_ms + ENGINE_TAKEOVER_MS)
+		return false;
+	while (map_next(&node->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+
+		report = engine_report_of(node, p->aap->spec.name);
+		if (p->selected && report && *report->target && !engine_has_item(p))
+			return true;
+	}
+	return false;
+}
+
+void engine_nodes_release(struct engine *e)
+{
+	struct node *node;
+	size_t it = 0;
+
+	e->holding_back = false;
+	while ((node = engine_next_node(e, &it)))
+		if (node->reported && !node->set)
+			engine_mark_node(e, node);
+}
+
 void engine_node_step(struct engine *e, struct node *node)
 {
-	if (node->reported && engine_make_set(e, node))
+	if (node->reported && engine_set_is_early(e, node))
+		e->holding_back = true;
+	else if (node->reported && engine_make_set(e, node))
 		e->ops->set_changed(e->data, node);
 	if (node->facts_dirty && !node->facts_writing && node->exists) {
 		node->facts_dirty = false;
@@ -163,15 +214,28 @@ static bool engine_is_excluded(struct json_object *labels)
 	       engine_label_is(labels, "type", "virtual-kubelet");
 }
 
-static void engine_reselect_all(struct engine *e)
+/* Is it chosen, by each profile? One that is to look at all its nodes soon will see it then. */
+static void engine_reselect(struct engine *e, struct node *node)
 {
 	struct aap *aap;
 	size_t it = 0;
 
-	while ((aap = engine_next_profile(e, &it))) {
-		aap->reselect = true;
-		engine_mark_step(e, aap);
+	while ((aap = engine_next_profile(e, &it)))
+		if (!aap->reselect)
+			engine_select_node(e, aap, node);
+}
+
+static const char *engine_zone(struct engine *e, struct json_object *labels)
+{
+	struct json_object *label = js_get(labels, "topology.kubernetes.io/zone");
+	const char *name = label ? json_object_get_string(label) : "";
+	char *zone = map_get(&e->zones, name);
+
+	if (!zone) {
+		zone = mem_strdup(name);
+		map_put(&e->zones, name, zone);
 	}
+	return zone;
 }
 
 void engine_node_free(struct engine *e, struct node *node)
@@ -206,6 +270,8 @@ static struct node *engine_node_need(struct engine *e, const char *name)
 	node = MEM_NEW(struct node);
 	node->name = mem_strdup(name);
 	node->heard_ms = e->now_ms;
+	node->joined = e->started;
+	node->zone = engine_zone(e, NULL);
 	list_init(&node->dirty);
 	map_put(&e->nodes, name, node);
 	return node;
@@ -232,14 +298,17 @@ void engine_node_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
 		return;
 	if (!node->exists)
 		node->heard_ms = now_ms;
+	node->joined = node->joined || (!node->exists && e->started);
 	node->exists = true;
 	mem_replace(&node->uid, mem_strdup(uid));
 	clock_parse(js_str(obj, "metadata.creationTimestamp"), &node->created_ms);
 	json_object_put(node->labels);
 	node->labels = json_object_get(labels);
 	node->excluded = engine_is_excluded(labels);
-	e->sweep_ms = 0;
-	engine_reselect_all(e);
+	node->zone = engine_zone(e, labels);
+	e->sweep_ms = engine_min(e->sweep_ms, node->heard_ms + ENGINE_AGENT_AWAY_MS);
+	engine_reselect(e, node);
+	engine_mark_deletions(e);
 }
 
 void engine_node_gone(struct engine *e, const char *name)
@@ -256,7 +325,7 @@ void engine_node_gone(struct engine *e, const char *name)
 		engine_unplace(e, value);
 	list_remove(&node->dirty);
 	engine_node_free(e, node);
-	engine_reselect_all(e);
+	engine_mark_deletions(e);
 }
 
 void engine_node_object_seen(struct engine *e, const char *name, struct pending_removal *removals,
@@ -292,6 +361,7 @@ static void engine_node_away(struct engine *e, struct node *node)
 		e->ops->ask_ready(e->data, node);
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);
+	engine_mark_deletions(e);
 }
 
 int64_t engine_nodes_sweep(struct engine *e)
@@ -329,6 +399,28 @@ static void engine_refuse_features(struct node *node, const char *reason, const 
 	mem_replace(&node->features_problem, mem_strdup(message));
 }
 
+static void engine_take_kernel(struct engine *e, struct node *node)
+{
+	const struct features_known *known = map_get(&e->features, node->features);
+	void *value;
+	size_t it = 0;
+
+	node->kernel = known ? known->hash : NULL;
+	while (map_next(&node->placements, &it, NULL, &value))
+		engine_place_kernel(e, value);
+}
+
+/* Others may have been waiting for it. Comes no more often than there may be feature sets. */
+static void engine_features_learnt(struct engine *e, const char *hash)
+{
+	struct node *node;
+	size_t it = 0;
+
+	while ((node = engine_next_node(e, &it)))
+		if (strcmp(node->features, hash) == 0)
+			engine_take_kernel(e, node);
+}
+
 /* The text of a set that no other node has brought yet. */
 static void engine_learn_features(struct engine *e, struct node *node,
 				  const struct sync_request *req)
@@ -354,9 +446,11 @@ static void engine_learn_features(struct engine *e, struct node *node,
 	}
 	engine_know_features(e, req->features_text);
 	node->features_new_ms = e->now_ms;
+	engine_features_learnt(e, req->features);
 }
 
-static void engine_take_features(struct engine *e, struct node *node, struct sync_request *req)
+/* True when the node's kernel is another than before, or what we think of it. */
+static bool engine_take_features(struct engine *e, struct node *node, struct sync_request *req)
 {
 	bool changed = strcmp(node->features, req->features) != 0;
 
@@ -368,9 +462,10 @@ static void engine_take_features(struct engine *e, struct node *node, struct syn
 		node->features_reason = NULL;
 	}
 	if (!changed)
-		return;
+		return false;
 	memcpy(node->features, req->features, sizeof(node->features));
-	engine_reselect_all(e);
+	engine_take_kernel(e, node);
+	return true;
 }
 
 bool engine_wants_features(const struct engine *e, const struct node *node)
@@ -391,12 +486,25 @@ static void engine_take_words(struct node *node, struct sync_request *req)
 	mem_replace(&node->boot_id, STEAL(req->boot_id));
 }
 
-static size_t engine_count_orphans(const struct sync_report *report)
+bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report)
+{
+	const struct placement *p;
+	const struct aap *aap;
+
+	if (report->state != SYNC_STATE_ORPHAN)
+		return false;
+	/* What an object asks for on this node is none, even where it cannot be told at present. */
+	aap = engine_holder(e, report->name);
+	p = aap ? map_get(&aap->placements, node->name) : NULL;
+	return !p || !p->selected;
+}
+
+static size_t engine_count_orphans(struct engine *e, const struct node *node)
 {
 	size_t n = 0, i;
 
-	for (i = 0; i < report->n; i++)
-		n += report->items[i].state == SYNC_STATE_ORPHAN;
+	for (i = 0; i < node->report.n; i++)
+		n += engine_is_orphan(e, node, &node->report.items[i]);
 	return n;
 }
 
@@ -408,26 +516,81 @@ static void engine_place_reported(struct engine *e, struct node *node)
 	for (i = 0; i < node->report.n; i++) {
 		struct aap *aap = engine_holder(e, node->report.items[i].name);
 
-		if (aap && node->report.items[i].state != SYNC_STATE_ABSENT)
-			engine_place(e, aap, node);
+		if (aap && node->report.items[i].state != SYNC_STATE_ABSENT &&
+		    !map_get(&aap->placements, node->name))
+			engine_place_again(e, engine_place(e, aap, node));
 	}
 }
 
-static void engine_take_report(struct engine *e, struct node *node, struct sync_request *req)
+static bool engine_is_same_status(const struct sync_status *a, const struct sync_status *b)
 {
-	bool enabled = node->report.apparmor_enabled;
-	size_t orphans = engine_count_orphans(&node->report);
+	size_t i;
 
-	sync_report_clear(&node->report);
+	if (!a || !b)
+		return a == b;
+	if (a->state != b->state || a->reason != b->reason ||
+	    strcmp(a->revision, b->revision) != 0 || strcmp(a->target, b->target) != 0 ||
+	    !str_equal(a->message, b->message) || a->n_hashes != b->n_hashes)
+		return false;
+	for (i = 0; i < a->n_hashes; i++)
+		if (strcmp(a->hashes[i].name, b->hashes[i].name) != 0 ||
+		    strcmp(a->hashes[i].sha1, b->hashes[i].sha1) != 0 ||
+		    strcmp(a->hashes[i].sha256, b->hashes[i].sha256) != 0)
+			return false;
+	return a->n_holders == 0 && b->n_holders == 0;
+}
+
+static void engine_place_heard(struct engine *e, struct placement *p)
+{
+	if (!p->assigned)
+		engine_rollout_adopt(e, p);
+	engine_place_again(e, p);
+}
+
+/* Of all that the node reports, only what differs from before is judged again; all of it where
+ * `all` says so. */
+static void engine_place_changed(struct engine *e, struct node *node,
+				 const struct sync_report *before, bool all)
+{
+	struct node was = {.report = *before};
+	void *value;
+	size_t it = 0;
+
+	while (map_next(&node->placements, &it, NULL, &value)) {
+		struct placement *p = value;
+		const char *name = p->aap->spec.name;
+
+		if (all || !engine_is_same_status(engine_report_of(&was, name),
+						  engine_report_of(node, name)))
+			engine_place_heard(e, p);
+	}
+}
+
+/* Takes over the report; what was there before is given back. */
+static struct sync_report engine_take_report(struct engine *e, struct node *node,
+					     struct sync_request *req)
+{
+	struct sync_report before = node->report;
+	size_t orphans = engine_count_orphans(e, node);
+	bool first = !node->reported;
+
+	node->reported = true;
 	node->report = req->report;
 	req->report = (struct sync_report){0};
 	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
-	if (!node->reported || enabled != node->report.apparmor_enabled ||
-	    orphans != engine_count_orphans(&node->report))
-		node->facts_dirty = true;
-	node->reported = true;
 	engine_place_reported(e, node);
+	if (first || before.apparmor_enabled != node->report.apparmor_enabled ||
+	    orphans != engine_count_orphans(e, node))
+		node->facts_dirty = true;
 	engine_removals_settle(e, node);
+	return before;
+}
+
+/* Is there anything that is not in the report alone? */
+static bool engine_is_news_of_all(const struct node *node, const struct sync_request *req)
+{
+	return !node->reported || node->away ||
+	       (req->has_report && req->report.apparmor_enabled != node->report.apparmor_enabled);
 }
 
 enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
@@ -435,24 +598,24 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 				       int64_t now_ms)
 {
 	struct node *node = engine_node(e, node_name);
-	bool changed;
-	void *value;
-	size_t it = 0;
+	struct sync_report before = {0};
+	bool all;
 
 	e->now_ms = now_ms;
 	if (!node || !node->exists || !str_equal(node->uid, node_uid))
 		return REPORT_UNKNOWN_NODE;
-	changed = node->away || req->has_report;
+	all = engine_is_news_of_all(node, req);
 	node->heard_ms = now_ms;
 	node->away = false;
 	engine_take_words(node, req);
 	node->disconnected = false;
-	engine_take_features(e, node, req);
+	all = engine_take_features(e, node, req) || all;
 	if (req->has_report)
-		engine_take_report(e, node, req);
-	while (changed && map_next(&node->placements, &it, NULL, &value))
-		engine_place_again(e, value);
-	if (changed || node->facts_dirty || !node->set)
+		before = engine_take_report(e, node, req);
+	if (all || req->has_report)
+		engine_place_changed(e, node, req->has_report ? &before : &node->report, all);
+	sync_report_clear(&before);
+	if (all || node->facts_dirty || !node->set || node->n_removals > 0)
 		engine_mark_node(e, node);
 	return REPORT_TAKEN;
 }

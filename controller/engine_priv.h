@@ -1,8 +1,16 @@
 #pragma once
 
 /*
- * What the parts of the engine share: engine.c takes facts in and works them off, engine_profile.c
- * decides for one profile, engine_removal.c for one that is to go, engine_node.c for one node.
+ * What the parts of the engine share: engine.c takes facts in and works them off, engine_due.c
+ * knows who waits for a time. engine_profile.c decides for one profile, engine_revision.c keeps its
+ * revisions, engine_rollout.c brings one to the nodes, engine_removal.c takes it away.
+ * engine_place.c keeps what one node is to one profile, engine_node.c what one node should hold.
+ * engine_status.c and engine_conditions.c say so.
+ *
+ * Costs, with N nodes and P profiles: a report O(P of that node + log N), a new node O(P), a turn
+ * of the rollout O(1) and O(log N) for each node that is told, a new target O(N log N) once, a
+ * status O(N) at most once a second and only where it may be written. Nothing walks all nodes or
+ * all profiles because one of them changed.
  */
 
 #include "controller/engine.h"
@@ -32,6 +40,10 @@ struct engine {
 	struct map nodes;    /* name -> struct node */
 	struct map features; /* hash -> struct features_known */
 	struct map sets;     /* key -> struct set_body */
+	struct map zones;    /* name -> itself, never forgotten: nodes point to it */
+	struct aap **due;    /* a heap of those that wait for a time: engine_due.c */
+	size_t n_due, room_due;
+	bool holding_back; /* nodes wait for a leader that does not know everything yet */
 	struct list dirty_profiles;
 	struct list dirty_nodes;
 };
@@ -40,6 +52,7 @@ struct engine {
 void engine_mark_profile(struct engine *e, struct aap *aap); /* its status may be another */
 void engine_mark_step(struct engine *e, struct aap *aap);    /* all of it has to be looked at */
 void engine_mark_node(struct engine *e, struct node *node);
+void engine_mark_deletions(struct engine *e); /* a node that one may wait for is another */
 const char *engine_features_text(const struct engine *e, const char *hash);
 void engine_know_features(struct engine *e, const char *text);
 struct aap *engine_holder(const struct engine *e, const char *name);
@@ -48,15 +61,59 @@ struct aap *engine_holder(const struct engine *e, const char *name);
  * marked. */
 void engine_elect(struct engine *e, const char *name);
 
+int64_t engine_min(int64_t a, int64_t b);
+
+/* engine_due.c: the profiles that have to be looked at at a time, whatever happens. */
+void engine_due_set(struct engine *e, struct aap *aap, int64_t due_ms); /* INT64_MAX: none */
+int64_t engine_due_next(const struct engine *e);
+struct aap *engine_due_pop(struct engine *e, int64_t now_ms); /* NULL: none is due */
+
 /* engine_profile.c */
 void engine_profile_free(struct aap *aap);
-int64_t engine_profile_step(struct engine *e, struct aap *aap);
-void engine_revision_free(struct revision *rev);
+/* Looks at what is marked, and says when to look again: engine_due_set(). */
+void engine_profile_step(struct engine *e, struct aap *aap);
 /* Our finalizer on, or off, unless that is so or asked for. Returns when to try again. */
 int64_t engine_finalizer_step(struct engine *e, struct aap *aap, bool present);
-struct build *engine_build(const struct revision *rev, const char *features);
 /* Spec was read anew: which revision does it ask for? */
 void engine_profile_want(struct engine *e, struct aap *aap);
+/* The target becomes another one. */
+void engine_serve(struct engine *e, struct aap *aap, struct revision *rev);
+
+/* engine_revision.c */
+struct revision *engine_revision_find(const struct aap *aap, const char *id);
+/* Of that text, kept; one that is there already is not made twice. */
+struct revision *engine_revision_need(struct engine *e, struct aap *aap, const char *text,
+				      size_t n_text, enum profile_mode mode);
+/* Frees those that nobody needs any more. */
+void engine_revisions_tidy(struct aap *aap);
+void engine_revisions_free(struct aap *aap);
+void engine_revision_take(struct revision **slot, struct revision *rev); /* counts references */
+struct build *engine_build(const struct revision *rev, const char *features);
+bool engine_has_build(const struct revision *rev, const struct node *node); /* that succeeded */
+/* Start what is missing of the builds of each revision. Returns when to try one again. */
+int64_t engine_compile(struct engine *e, struct aap *aap);
+/* This revision is to be read back, once: by the next engine_fetch_step(). */
+void engine_fetch(struct aap *aap, const char *id);
+/* Ask for what is to be read back. Returns when to try again. */
+int64_t engine_fetch_step(struct engine *e, struct aap *aap);
+
+/* engine_rollout.c */
+void engine_rollout_init(struct aap *aap);
+void engine_rollout_deinit(struct aap *aap);
+/* What status says of it, read once when the object is first seen. */
+void engine_rollout_recall(struct aap *aap);
+/* The target is another one: every placement is judged anew. */
+void engine_rollout_retarget(struct engine *e, struct aap *aap);
+/* Plan, and tell nodes. */
+void engine_rollout_step(struct engine *e, struct aap *aap);
+/* A placement's share changed: counts, queues and lists follow. */
+void engine_rollout_share(struct engine *e, struct placement *p, struct placement_share share);
+void engine_rollout_forget(struct placement *p);
+/* What its agent says that it was told, where we do not know ourselves. */
+void engine_rollout_adopt(struct engine *e, struct placement *p);
+/* The id of the revision that a node is to have until the target is complete; "" for none. */
+const char *engine_current(const struct aap *aap);
+struct json_object *engine_rollout_status(const struct aap *aap);
 
 /* engine_removal.c: one step of a deletion; returns when to look again. */
 int64_t engine_removal_step(struct engine *e, struct aap *aap);
@@ -70,7 +127,11 @@ void engine_removals_settle(struct engine *e, struct node *node);
 void engine_node_free(struct engine *e, struct node *node);
 void engine_node_step(struct engine *e, struct node *node);
 int64_t engine_nodes_sweep(struct engine *e);
+/* The time to hold back what a new leader does not know yet is over. */
+void engine_nodes_release(struct engine *e);
 const struct sync_status *engine_report_of(const struct node *node, const char *name);
+bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);
+bool engine_has_item(const struct placement *p); /* its set says something of it */
 
 /* engine_place.c */
 struct placement *engine_place(struct engine *e, struct aap *aap, struct node *node);
@@ -79,9 +140,27 @@ struct placement_state engine_judge(const struct placement *p);
 /* Judge again, keep the sums, mark profile and node where it matters. A placement of which nothing
  * is left is taken away. */
 void engine_place_again(struct engine *e, struct placement *p);
+/* What the node is told becomes another revision; NULL: nothing. */
+void engine_tell(struct engine *e, struct placement *p, struct revision *rev);
+/* Which nodes are chosen: all of them, or one, is looked at. */
 void engine_select(struct engine *e, struct aap *aap);
+void engine_select_node(struct engine *e, struct aap *aap, struct node *node);
+void engine_place_builtin(struct engine *e, struct aap *aap); /* no node's kernel is known */
+/* The node's kernel is another one, or has become known. */
+void engine_place_kernel(struct engine *e, struct placement *p);
+
+/* engine_conditions.c */
+struct json_object *engine_conditions(struct engine *e, const struct aap *aap, const char *now);
+/* The same without messages, and cheap: has a condition another status or reason than the API
+ * server was told? */
+bool engine_has_news(const struct aap *aap);
+bool engine_is_moving(const struct aap *aap); /* what the news say will soon be out of date */
+/* A few failing nodes, with their reasons. The caller frees it. */
+char *engine_failures(const struct aap *aap);
+void engine_announce(struct engine *e, struct aap *aap, struct json_object *status);
+bool engine_is_complete(const struct aap *aap);
+bool engine_is_leaving(const struct aap *aap);
 
 /* engine_status.c */
 struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
 				     int64_t now_ms);
-bool engine_is_complete(const struct aap *aap);

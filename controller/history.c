@@ -320,8 +320,7 @@ static bool history_is_needed(const struct aap *aap, const char *revision)
 	void *value;
 	size_t it = 0;
 
-	if ((aap->wanted && strcmp(aap->wanted->id, revision) == 0) ||
-	    (aap->served && strcmp(aap->served->id, revision) == 0))
+	if (engine_revision_find(aap, revision) || strcmp(aap->current_id, revision) == 0)
 		return true;
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
