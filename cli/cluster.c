@@ -2,7 +2,6 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "kube/config.h"
 #include "kube/query.h"
 
 #include <inttypes.h>
@@ -17,10 +16,11 @@ enum {
 };
 
 struct cluster {
-	uv_loop_t loop;
-	struct kube_config config;
 	struct kube_client *client;
 	uv_timer_t timer;
+	char *server;
+	void (*release)(void *owner);
+	void *owner;
 };
 
 struct cluster_call {
@@ -28,43 +28,37 @@ struct cluster_call {
 	bool done;
 };
 
-int cluster_open(const struct cluster_options *options, struct cluster **ret, struct err *err)
+struct cluster *cluster_new(struct kube_client *client, const char *server,
+			    void (*release)(void *owner), void *owner)
 {
 	struct cluster *c = MEM_NEW(struct cluster);
-	int r = kube_config_load(options->kubeconfig, options->context, &c->config, err);
 
-	if (r == 0) {
-		uv_loop_init(&c->loop);
-		uv_timer_init(&c->loop, &c->timer);
-		r = kube_client_new(&c->loop, &c->config, "kubectl-hauberk/" HAUBERK_VERSION,
-				    &c->client, err);
-		if (r == 0) {
-			*ret = c;
-			return 0;
-		}
-		uv_close((uv_handle_t *)&c->timer, NULL);
-		uv_run(&c->loop, UV_RUN_DEFAULT);
-		uv_loop_close(&c->loop);
-	}
-	kube_config_clear(&c->config);
-	free(c);
-	return r;
+	c->client = client;
+	c->server = mem_strdup(server);
+	c->release = release;
+	c->owner = owner;
+	uv_timer_init(kube_client_loop(client), &c->timer);
+	return c;
 }
 
-static void cluster_on_closed(void *data)
+static void cluster_on_timer_closed(uv_handle_t *timer)
 {
-	(void)data;
+	*(bool *)timer->data = true;
 }
 
 void cluster_close(struct cluster *c)
 {
+	bool closed = false;
+
 	if (!c)
 		return;
-	kube_client_close(c->client, cluster_on_closed, NULL);
-	uv_close((uv_handle_t *)&c->timer, NULL);
-	uv_run(&c->loop, UV_RUN_DEFAULT);
-	uv_loop_close(&c->loop);
-	kube_config_clear(&c->config);
+	c->timer.data = &closed;
+	uv_close((uv_handle_t *)&c->timer, cluster_on_timer_closed);
+	while (!closed)
+		uv_run(cluster_loop(c), UV_RUN_ONCE);
+	if (c->release)
+		c->release(c->owner);
+	free(c->server);
 	free(c);
 }
 
@@ -75,7 +69,17 @@ void cluster_closep(struct cluster **c)
 
 const char *cluster_server(const struct cluster *c)
 {
-	return c->config.server;
+	return c->server;
+}
+
+struct kube_client *cluster_client(const struct cluster *c)
+{
+	return c->client;
+}
+
+uv_loop_t *cluster_loop(const struct cluster *c)
+{
+	return kube_client_loop(c->client);
 }
 
 static void cluster_on_done(void *data, const struct kube_result *res)
@@ -98,7 +102,7 @@ void cluster_request(struct cluster *c, const struct kube_request_spec *spec,
 		patient.tries = CLUSTER_TRIES;
 	kube_request_start(c->client, &patient, cluster_on_done, &call);
 	while (!call.done)
-		uv_run(&c->loop, UV_RUN_ONCE);
+		uv_run(cluster_loop(c), UV_RUN_ONCE);
 }
 
 void cluster_answer_clear(struct cluster_answer *answer)
@@ -179,5 +183,5 @@ void cluster_wait(struct cluster *c, uint64_t ms)
 	c->timer.data = &done;
 	uv_timer_start(&c->timer, cluster_on_timer, ms, 0);
 	while (!done)
-		uv_run(&c->loop, UV_RUN_ONCE);
+		uv_run(cluster_loop(c), UV_RUN_ONCE);
 }
