@@ -111,7 +111,8 @@ void rollout_queue_remove(struct rollout_queue *q, struct rollout_entry *entry)
 	size_t at = entry->at - 1;
 	struct rollout_entry *last;
 
-	if (!entry->at)
+	/* One that is queued elsewhere is not ours to remove. */
+	if (!entry->at || entry->at > q->n || q->heap[at] != entry)
 		return;
 	entry->at = 0;
 	last = q->heap[--q->n];

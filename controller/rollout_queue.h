@@ -34,8 +34,10 @@ void rollout_queue_deinit(struct rollout_queue *q); /* entries stay with their o
 /* Set the order. Where it changes, what is queued is ordered anew: O(n). */
 void rollout_queue_set_order(struct rollout_queue *q, bool by_zone);
 
-void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry); /* no-op if queued */
-void rollout_queue_remove(struct rollout_queue *q, struct rollout_entry *entry); /* no-op if not */
+/* No-op if it is queued already, here or elsewhere. */
+void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry);
+/* No-op if it is not queued here. */
+void rollout_queue_remove(struct rollout_queue *q, struct rollout_entry *entry);
 void rollout_queue_clear(struct rollout_queue *q);
 
 /* The first, taken out; NULL when there is none. */
