@@ -1,4 +1,7 @@
 if(TARGET hauberk_cli)
+  hauberk_unit_test(cli/revisions hauberk_cli)
+  hauberk_unit_test(cli/rollout_order hauberk_cli)
+  hauberk_unit_test(cli/rollout_seen hauberk_cli)
   hauberk_unit_test(cli/status_view hauberk_cli)
   hauberk_unit_test(cli/table hauberk_cli)
   hauberk_unit_test(cli/uninstall_rules hauberk_cli)
