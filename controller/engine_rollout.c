@@ -157,10 +157,13 @@ static void engine_rollout_enlist(struct placement *p)
 	list_append(at, &p->link);
 }
 
+/* One that was told the target, and then another revision, is no candidate before it has taken note
+ * of that: its agent would not see that it was told anything, and not try again. */
 static void engine_rollout_enqueue(struct placement *p)
 {
 	struct rollout *r = &p->aap->rollout;
-	bool old = p->share.class_ == ROLLOUT_OLD, empty = p->share.class_ == ROLLOUT_EMPTY;
+	bool old = p->share.class_ == ROLLOUT_OLD && !p->share.back;
+	bool empty = p->share.class_ == ROLLOUT_EMPTY && !p->share.back;
 
 	if (!old)
 		rollout_queue_remove(&r->old, &p->entry);

@@ -1,6 +1,8 @@
 hauberk_unit_test(controller/artefact hauberk_controller)
 target_link_options(test_controller_artefact PRIVATE -Wl,--wrap=file_replace)
 hauberk_unit_test(controller/engine hauberk_controller)
+hauberk_unit_test(controller/engine_rollout hauberk_controller)
+target_sources(test_controller_engine_rollout PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/controller/fake_fleet.c)
 hauberk_unit_test(controller/placement hauberk_controller)
 hauberk_unit_test(controller/rollout_plan hauberk_controller)
 hauberk_unit_test(controller/rollout_queue hauberk_controller)
