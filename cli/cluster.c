@@ -18,6 +18,8 @@ enum {
 struct cluster {
 	struct kube_client *client;
 	uv_timer_t timer;
+	uv_prepare_t round;
+	int n_open; /* handles that are not closed yet */
 	char *server;
 	void (*release)(void *owner);
 	void *owner;
@@ -38,23 +40,24 @@ struct cluster *cluster_new(struct kube_client *client, const char *server,
 	c->release = release;
 	c->owner = owner;
 	uv_timer_init(kube_client_loop(client), &c->timer);
+	uv_prepare_init(kube_client_loop(client), &c->round);
+	c->n_open = 2;
 	return c;
 }
 
-static void cluster_on_timer_closed(uv_handle_t *timer)
+static void cluster_on_handle_closed(uv_handle_t *handle)
 {
-	*(bool *)timer->data = true;
+	((struct cluster *)handle->data)->n_open--;
 }
 
 void cluster_close(struct cluster *c)
 {
-	bool closed = false;
-
 	if (!c)
 		return;
-	c->timer.data = &closed;
-	uv_close((uv_handle_t *)&c->timer, cluster_on_timer_closed);
-	while (!closed)
+	c->timer.data = c->round.data = c;
+	uv_close((uv_handle_t *)&c->timer, cluster_on_handle_closed);
+	uv_close((uv_handle_t *)&c->round, cluster_on_handle_closed);
+	while (c->n_open > 0)
 		uv_run(cluster_loop(c), UV_RUN_ONCE);
 	if (c->release)
 		c->release(c->owner);
@@ -82,6 +85,22 @@ uv_loop_t *cluster_loop(const struct cluster *c)
 	return kube_client_loop(c->client);
 }
 
+static void cluster_on_round(uv_prepare_t *round)
+{
+	if (*(const bool *)round->data)
+		uv_stop(round->loop);
+}
+
+/* UV_RUN_ONCE would not do: where a timer brings what is awaited, it waits for one event more. */
+void cluster_run_until(struct cluster *c, const bool *happened)
+{
+	c->round.data = (void *)happened;
+	uv_prepare_start(&c->round, cluster_on_round);
+	while (!*happened)
+		uv_run(cluster_loop(c), UV_RUN_DEFAULT);
+	uv_prepare_stop(&c->round);
+}
+
 static void cluster_on_done(void *data, const struct kube_result *res)
 {
 	struct cluster_call *call = data;
@@ -101,8 +120,7 @@ void cluster_request(struct cluster *c, const struct kube_request_spec *spec,
 	if (patient.tries == 0)
 		patient.tries = CLUSTER_TRIES;
 	kube_request_start(c->client, &patient, cluster_on_done, &call);
-	while (!call.done)
-		uv_run(cluster_loop(c), UV_RUN_ONCE);
+	cluster_run_until(c, &call.done);
 }
 
 void cluster_answer_clear(struct cluster_answer *answer)
@@ -182,6 +200,5 @@ void cluster_wait(struct cluster *c, uint64_t ms)
 
 	c->timer.data = &done;
 	uv_timer_start(&c->timer, cluster_on_timer, ms, 0);
-	while (!done)
-		uv_run(cluster_loop(c), UV_RUN_ONCE);
+	cluster_run_until(c, &done);
 }

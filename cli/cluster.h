@@ -46,6 +46,7 @@ const char *cluster_server(const struct cluster *cluster);
 /* For what a command does beside single requests. */
 struct kube_client *cluster_client(const struct cluster *cluster);
 uv_loop_t *cluster_loop(const struct cluster *cluster);
+void cluster_run_until(struct cluster *cluster, const bool *happened);
 
 struct cluster_answer {
 	enum kube_outcome outcome;

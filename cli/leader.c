@@ -119,8 +119,7 @@ void leader_close(struct leader *l)
 	if (!l)
 		return;
 	http_client_close(l->http, leader_on_closed, &closed);
-	while (!closed)
-		uv_run(cluster_loop(l->cluster), UV_RUN_ONCE);
+	cluster_run_until(l->cluster, &closed);
 	port_forward_stop(&l->forward);
 	free(l->url);
 	free(l);
@@ -189,8 +188,7 @@ int leader_ask(struct leader *l, const char *path, struct json_object *body,
 	if (body)
 		spec.body = js_print(body, &spec.n_body);
 	http_request_start(l->http, &spec, leader_on_done, &call);
-	while (!call.done)
-		uv_run(cluster_loop(l->cluster), UV_RUN_ONCE);
+	cluster_run_until(l->cluster, &call.done);
 	r = leader_take(l, &call, ret, err);
 	buf_clear(&call.res.body);
 	return r;

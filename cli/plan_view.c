@@ -66,8 +66,8 @@ static void plan_say_steps(struct json_object *plan, struct buf *out)
 		struct json_object *step = js_item(steps, i);
 		int64_t nodes = js_i64(step, "nodes", 0), soak = js_i64(step, "soakSeconds", 0);
 
-		buf_addf(out, "Step %zu: until %" PRId64 " %s hold it, ", i + 1, nodes,
-			 nodes == 1 ? "node" : "nodes");
+		buf_addf(out, "Step %zu: until %" PRId64 " %s it, ", i + 1, nodes,
+			 nodes == 1 ? "node holds" : "nodes hold");
 		if (soak < 0)
 			buf_add_str(out, "then until somebody says promote.\n");
 		else if (soak > 0)

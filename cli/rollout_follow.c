@@ -148,7 +148,8 @@ static void follow_on_timeout(uv_timer_t *timer)
 {
 	struct follow *f = timer->data;
 
-	f->timed_out = true;
+	f->timed_out = !f->done;
+	f->done = true;
 }
 
 static void follow_on_timer_closed(uv_handle_t *timer)
@@ -185,8 +186,7 @@ static void follow_watch(struct follow *f, struct cluster *cluster)
 
 	follow_start_timer(f, loop, &tick, follow_on_tick, FOLLOW_TICK_MS, FOLLOW_TICK_MS);
 	follow_start_timer(f, loop, &timeout, follow_on_timeout, f->spec->timeout_ms, 0);
-	while (!f->done && !f->timed_out)
-		uv_run(loop, UV_RUN_ONCE);
+	cluster_run_until(cluster, &f->done);
 	kube_informer_close(informer);
 	uv_close((uv_handle_t *)&tick, follow_on_timer_closed);
 	uv_close((uv_handle_t *)&timeout, follow_on_timer_closed);
@@ -207,7 +207,7 @@ int rollout_follow(struct cluster *cluster, const struct rollout_follow_spec *sp
 	if (spec->watch && !f.done)
 		follow_watch(&f, cluster);
 	follow_end_bar(&f);
-	if (f.timed_out && !f.done)
+	if (f.timed_out)
 		r = err_set(err, -ETIMEDOUT,
 			    "%s: the rollout is not over after %lld s, and goes on without an "
 			    "onlooker",

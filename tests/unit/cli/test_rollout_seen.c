@@ -113,10 +113,10 @@ static void a_line_says_how_far_it_is_and_what_it_waits_for(void **state)
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Progressing','step':{'index':0}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; step 1 of 2"},
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Soaking','step':{'index':0,'"
-					  "startedAt':'2026-01-01T00:00:00Z'}}}}",
+	     "startedAt':'2026-01-01T00:00:00Z'}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; step 1 of 2 soaks for 600 s"},
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Soaking','step':{'index':1,'"
-					  "startedAt':'2026-01-01T00:00:00Z'}}}}",
+	     "startedAt':'2026-01-01T00:00:00Z'}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; step 2 of 2 waits for: kubectl hauberk "
 	     "rollout promote webapp"},
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Paused','step':{'index':2}}}}",
