@@ -19,8 +19,14 @@ struct rollout_entry {
 	const char *zone; /* borrowed while queued; "" for none */
 };
 
+/* With what mostly decides beside the pointer, a comparison seldom leaves the heap's own memory. */
+struct rollout_slot {
+	uint64_t prefix; /* of the digest */
+	struct rollout_entry *entry;
+};
+
 struct rollout_queue {
-	struct rollout_entry **heap;
+	struct rollout_slot *heap;
 	size_t n, room;
 	bool by_zone;
 };

@@ -170,7 +170,7 @@ static void entries_come_and_go_in_any_order(void **state)
 		assert_int_equal(q.n, queued);
 	}
 	for (i = 0; i < NODES; i++)
-		assert_true(!nodes[i].at || q.heap[nodes[i].at - 1] == &nodes[i]);
+		assert_true(!nodes[i].at || q.heap[nodes[i].at - 1].entry == &nodes[i]);
 	assert_pops_in_order(&q, true, queued);
 	rollout_queue_deinit(&q);
 }
@@ -210,6 +210,19 @@ static void an_entry_is_removed_from_its_own_queue_only(void **state)
 	rollout_queue_deinit(&p);
 }
 
+static void keys_that_begin_alike_are_compared_to_their_end(void **state)
+{
+	struct rollout_entry a = {.zone = "", .digest = {[31] = 1}}, b = {.zone = ""};
+	struct rollout_queue q = {0};
+
+	(void)state;
+	rollout_queue_push(&q, &a);
+	rollout_queue_push(&q, &b);
+	assert_ptr_equal(rollout_queue_pop(&q), &b);
+	assert_ptr_equal(rollout_queue_pop(&q), &a);
+	rollout_queue_deinit(&q);
+}
+
 static void a_cleared_queue_lets_its_entries_be_queued_again(void **state)
 {
 	struct rollout_entry a = {.zone = ""}, b = {.zone = "", .digest = {1}};
@@ -239,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(entries_come_and_go_in_any_order),
 	    cmocka_unit_test(pushing_twice_and_removing_twice_is_once),
 	    cmocka_unit_test(an_entry_is_removed_from_its_own_queue_only),
+	    cmocka_unit_test(keys_that_begin_alike_are_compared_to_their_end),
 	    cmocka_unit_test(a_cleared_queue_lets_its_entries_be_queued_again),
 	};
 
