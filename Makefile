@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 N ?= 1000
 PROFILES ?= 1
 
-.PHONY: help build demo test unit lint format bench bench-fleet image fuzz install-deps clean
+.PHONY: help build demo test unit lint format bench bench-fleet bench-planner image fuzz install-deps clean
 
 help: ## show this list
 	@printf 'make TARGET, on Debian 12 or newer, as root or with sudo:\n\n'
@@ -49,6 +49,12 @@ bench: build ## measure how fast and how large it is; writes build/bench.json
 bench-fleet: build ## the same for a fleet of N (1000) simulated nodes and PROFILES (1); writes build/bench-fleet.json
 	@tools/install-deps lab
 	@bench/fleet/run --agents=$(N) --profiles=$(PROFILES)
+
+bench-planner: ## what it costs to plan 50 profiles on 10,000 nodes, and one report
+	@tools/install-deps build
+	@mkdir -p build
+	@$(call BUILD,release) --target bench_planner >build/bench-planner.log || { cat build/bench-planner.log; exit 1; }
+	@build/release/bin/bench_planner
 
 image: build ## make the container image, build/image/hauberk.tar
 	@tools/install-deps image
