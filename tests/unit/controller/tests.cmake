@@ -15,3 +15,8 @@ target_sources(test_controller_certs PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/co
 hauberk_unit_test(controller/node_objects hauberk_controller)
 target_sources(test_controller_node_objects PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/controller/fake_kube.c)
 hauberk_unit_test(controller/node_status hauberk_controller)
+foreach(module engine_preview view_server)
+  hauberk_unit_test(controller/${module} hauberk_controller)
+  target_sources(test_controller_${module} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/unit/controller/fake_fleet.c)
+  target_include_directories(test_controller_${module} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+endforeach()
