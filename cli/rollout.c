@@ -24,10 +24,21 @@ struct rollout_run {
 	int64_t timeout_ms;
 };
 
+enum {
+	ROLLOUT_TAKES_WATCH = 1,
+	ROLLOUT_TAKES_REVISION = 2,
+	ROLLOUT_TAKES_TO = 4,
+	ROLLOUT_TAKES_NAMESPACE = 8,
+	ROLLOUT_TAKES_CONTROLLER = 16,
+	ROLLOUT_OPTIONS_MAX = 12,
+};
+
 struct rollout_command {
 	const char *name;
 	const char *usage; /* behind "kubectl hauberk rollout " */
+	const char *summary;
 	const char *about;
+	unsigned int takes; /* options beside those of all commands */
 	int (*run)(struct rollout_run *run, struct cluster *cluster, struct err *err);
 };
 
@@ -161,34 +172,36 @@ static int rollout_run_history(struct rollout_run *run, struct cluster *cluster,
 }
 
 static const struct rollout_command rollout_commands[] = {
-    {"status", "status NAME [-w] [--timeout TIME]",
+    {"status", "status NAME [-w] [--timeout TIME]", "how far the rollout is, or until it is over",
      "How far the rollout is; with -w until it is over, on a terminal as a bar. Ends with 0 where "
      "it is\ncomplete or goes on, with 1 where it has failed: rolled back, stopped at maxFailed, "
      "past its\nprogress deadline, refused, or in conflict about its name. A pause is waited out.",
-     rollout_run_status},
-    {"history", "history NAME [--revision N]",
+     ROLLOUT_TAKES_WATCH, rollout_run_status},
+    {"history", "history NAME [--revision N]", "the revisions that are kept",
      "The revisions that are kept, and how many nodes hold each; with --revision one of them.",
+     ROLLOUT_TAKES_REVISION | ROLLOUT_TAKES_NAMESPACE | ROLLOUT_TAKES_CONTROLLER,
      rollout_run_history},
-    {"undo", "undo NAME [--to-revision N]",
+    {"undo", "undo NAME [--to-revision N]", "edit spec back to a former revision",
      "Edits spec.policy and spec.mode back to the revision before, or to the one given. A Git\n"
      "repository that applies the object will undo that: change it there as well.",
-     rollout_run_undo},
-    {"pause", "pause NAME",
+     ROLLOUT_TAKES_TO | ROLLOUT_TAKES_NAMESPACE, rollout_run_undo},
+    {"pause", "pause NAME", "tell no further node",
      "No further node is told of the revision that is being rolled out, until resume. The next\n"
      "revision is not concerned. An annotation does it: spec is not touched.",
+     0, rollout_run_verb},
+    {"resume", "resume NAME", "go on after a pause",
+     "Goes on after pause, and in spite of spec.rollout.paused for this revision.", 0,
      rollout_run_verb},
-    {"resume", "resume NAME",
-     "Goes on after pause, and in spite of spec.rollout.paused for this revision.",
-     rollout_run_verb},
-    {"promote", "promote NAME", "Ends the wait at the step that is filled.", rollout_run_verb},
-    {"abort", "abort NAME",
+    {"promote", "promote NAME", "end the wait at a step",
+     "Ends the wait at the step that is filled.", 0, rollout_run_verb},
+    {"abort", "abort NAME", "take all nodes back to the last complete revision",
      "Takes every node that was told of the revision back to the last complete one. It is not "
      "tried\nagain until spec changes or somebody says restart.",
-     rollout_run_verb},
-    {"restart", "restart NAME",
+     0, rollout_run_verb},
+    {"restart", "restart NAME", "start the rollout over",
      "Starts the rollout over, from its first step: after abort, a roll-back or a stop for "
      "failures.",
-     rollout_run_verb},
+     0, rollout_run_verb},
     {0},
 };
 
@@ -200,7 +213,7 @@ static void rollout_help(FILE *out)
 	      "AppArmorProfile reaches the nodes.\n\ncommands:\n",
 	      out);
 	for (c = rollout_commands; c->name; c++)
-		fprintf(out, "  %-10s%.*s\n", c->name, (int)strcspn(c->about, "\n:;,."), c->about);
+		fprintf(out, "  %-10s%s\n", c->name, c->summary);
 	fputs("\n`kubectl hauberk rollout COMMAND --help` says more.\n", out);
 }
 
@@ -223,42 +236,45 @@ static int rollout_ask(struct rollout_run *run, struct err *err)
 	return r == 0 ? run->command->run(run, cluster, err) : r;
 }
 
-/* Options that one command alone has come first. */
+/* The options that this command takes, ended. */
+static void rollout_options(struct rollout_run *run, struct option_def *defs)
+{
+	const struct option_def of_all[] = {CLUSTER_OPTIONS(run->where)};
+	const struct option_def leader[] = {LEADER_OPTIONS(run->leader)};
+	const struct option_def own[] = {
+	    {"watch", 'w', OPTION_FLAG, &run->watch, 0, 0, NULL, "until the rollout is over"},
+	    {"timeout", 0, OPTION_TEXT, &run->timeout, 0, 0, "TIME",
+	     "with -w: give up after, such as 5m"},
+	    {"revision", 0, OPTION_TEXT, &run->revision, 0, 0, "N", "its text: a number, or an id"},
+	    {"to-revision", 0, OPTION_TEXT, &run->to_revision, 0, 0, "N",
+	     "a number, or an id, of history"},
+	    leader[1],
+	    leader[0],
+	};
+	static const unsigned int takes[] = {ROLLOUT_TAKES_WATCH,     ROLLOUT_TAKES_WATCH,
+					     ROLLOUT_TAKES_REVISION,  ROLLOUT_TAKES_TO,
+					     ROLLOUT_TAKES_NAMESPACE, ROLLOUT_TAKES_CONTROLLER};
+	size_t n = 0, i;
+
+	for (i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (run->command->takes & takes[i])
+			defs[n++] = own[i];
+	for (i = 0; i < sizeof(of_all) / sizeof(of_all[0]); i++)
+		defs[n++] = of_all[i];
+	defs[n] = (struct option_def){0};
+}
+
 static int rollout_run_command(const struct rollout_command *command, int argc, char **argv)
 {
 	struct rollout_run run = {.command = command, .leader = LEADER_OPTIONS_INIT};
-	const struct option_def watch = {"watch", 'w', OPTION_FLAG, &run.watch,
-					 0,       0,   NULL,        "until the rollout is over"};
-	const struct option_def timeout = {
-	    "timeout", 0, OPTION_TEXT, &run.timeout,
-	    0,         0, "TIME",      "with -w: give up after, such as 5m"};
-	const struct option_def revision = {
-	    "revision", 0, OPTION_TEXT, &run.revision, 0, 0, "N", "its text: a number, or an id"};
-	const struct option_def to = {"to-revision",
-				      0,
-				      OPTION_TEXT,
-				      &run.to_revision,
-				      0,
-				      0,
-				      "N",
-				      "a number, or an id, of history"};
-	struct option_def defs[] = {
-	    {0}, {0}, CLUSTER_OPTIONS(run.where), LEADER_OPTIONS(run.leader), {0},
-	};
+	struct option_def defs[ROLLOUT_OPTIONS_MAX];
 	CLEANUP(mem_freep) char *usage = mem_printf("kubectl hauberk rollout %s", command->usage);
 	CLEANUP(mem_freep) char *what = mem_printf("rollout %s", command->name);
-	struct options_spec spec = {.usage = usage, .about = command->about, .defs = defs + 2};
+	const struct options_spec spec = {.usage = usage, .about = command->about, .defs = defs};
 	struct err err;
 	int n_args, r;
 
-	if (strcmp(command->name, "status") == 0) {
-		defs[0] = watch;
-		defs[1] = timeout;
-		spec.defs = defs;
-	} else if (strcmp(command->name, "history") == 0 || strcmp(command->name, "undo") == 0) {
-		defs[1] = *command->name == 'h' ? revision : to;
-		spec.defs = defs + 1;
-	}
+	rollout_options(&run, defs);
 	r = options_parse(&spec, argc, argv, &n_args, &err);
 	if (r == 1) {
 		options_print_help(&spec);
