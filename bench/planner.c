@@ -60,8 +60,8 @@ static void place_report(struct place *p, const char *revision)
 {
 	p->report = (struct sync_status){
 	    .state = SYNC_STATE_LOADED, .hashes = hashes, .n_hashes = 1, .message = (char *)""};
-	strcpy(p->report.revision, revision);
-	strcpy(p->report.target, revision);
+	snprintf(p->report.revision, sizeof(p->report.revision), "%s", revision);
+	snprintf(p->report.target, sizeof(p->report.target), "%s", revision);
 }
 
 static void place_judge(struct place *p)

@@ -863,15 +863,14 @@ static void a_paused_rollout_keeps_its_step(void **state)
 static void annotations_pause_and_resume_and_expire_with_the_revision(void **state)
 {
 	static const struct {
-		bool paused;
 		const char *pause, *resume;
-		bool is_paused;
+		bool paused, is_paused;
 	} cases[] = {
-	    {false, "", "", false},         {true, "", "", true},
-	    {false, TARGET, "", true},      {false, CURRENT, "", false},
-	    {false, TARGET "0", "", false}, {true, "", TARGET, false},
-	    {true, "", CURRENT, true},      {false, TARGET, TARGET, false},
-	    {false, TARGET, NULL, true},
+	    {"", "", false, false},         {"", "", true, true},
+	    {TARGET, "", false, true},      {CURRENT, "", false, false},
+	    {TARGET "0", "", false, false}, {"", TARGET, true, false},
+	    {"", CURRENT, true, true},      {TARGET, TARGET, false, false},
+	    {TARGET, NULL, false, true},
 	};
 	size_t i;
 
@@ -1382,7 +1381,7 @@ static void walk_plan(struct walk *k, int64_t nodes)
 
 static struct walk walk_new(unsigned int seed, int64_t nodes)
 {
-	struct walk k = {.w = a_stepped_update_of(nodes, 1 + seed % 5, seed % 3 * 30),
+	struct walk k = {.w = a_stepped_update_of(nodes, 1 + seed % 5, (int64_t)30 * (seed % 3)),
 			 .seed = seed};
 
 	k.w.spec.max_unavailable = (struct rollout_amount){1 + walk_dice(&k, 100), true};
