@@ -379,10 +379,10 @@ static size_t effects_exceptions(struct engine *engine, const struct node *node,
 		ret[n++] = (struct node_exception){.reason = node->features_reason,
 						   .message = node->features_problem};
 	for (i = 0; i < node->report.n && n < NODE_EXCEPTIONS_MAX; i++)
-		if (engine_is_orphan(engine, node, &node->report.items[i]))
+		if (engine_is_orphan(engine, node, node->report.items[i]))
 			ret[n++] = (struct node_exception){
 			    .reason = "Orphan",
-			    .profile = node->report.items[i].name,
+			    .profile = node->report.items[i]->name,
 			    .message = "loaded by Hauberk, and no AppArmorProfile speaks of it any "
 				       "more: kept until a person decides"};
 	return n;

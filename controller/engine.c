@@ -128,6 +128,7 @@ void engine_free(struct engine *e)
 	map_clear(&e->holders, NULL);
 	map_clear(&e->nodes, NULL);
 	map_clear(&e->sets, NULL);
+	map_clear(&e->reported, NULL);
 	map_clear(&e->features, engine_free_features);
 	map_clear(&e->zones, free);
 	free(e->due);

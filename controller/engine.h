@@ -169,6 +169,14 @@ struct pending_removal {
 	char revision[PROFILE_REVISION_SIZE];
 };
 
+/* What an agent reported last. The items, ordered by name, are shared with other nodes. */
+struct node_report {
+	const struct sync_status **items;
+	size_t n;
+	bool apparmor_enabled;
+	char *apparmor_reason; /* why not; "" */
+};
+
 struct node {
 	char *name;
 	char *uid;
@@ -194,7 +202,7 @@ struct node {
 	const char *features_reason;
 	const char *kernel;      /* its feature set where the text is known, else NULL; for good */
 	int64_t features_new_ms; /* when it last brought a new one; 0: never */
-	struct sync_report report;
+	struct node_report report;
 	char report_hash[SHA256_HEX];
 
 	struct map placements; /* profile object's name -> struct placement */

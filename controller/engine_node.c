@@ -9,20 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int engine_compare_names(const void *key, const void *item)
-{
-	return strcmp(key, ((const struct sync_status *)item)->name);
-}
-
-/* Reports are ordered by name: the decoder has seen to it. */
-const struct sync_status *engine_report_of(const struct node *node, const char *name)
-{
-	if (node->report.n == 0)
-		return NULL;
-	return bsearch(name, node->report.items, node->report.n, sizeof(*node->report.items),
-		       engine_compare_names);
-}
-
 /* Sets. */
 
 static void engine_set_unref(struct engine *e, struct set_body *set)
@@ -64,6 +50,8 @@ static bool engine_set_item(const struct placement *p, struct sync_item *item)
 		return true;
 	rev = engine_tellable(p);
 	build = engine_build(rev, p->node->features);
+	if (!build)
+		return false;
 	item->want = SYNC_LOADED;
 	memcpy(item->revision, rev->id, sizeof(item->revision));
 	item->mode = rev->mode;
@@ -249,7 +237,7 @@ void engine_node_free(struct engine *e, struct node *node)
 	}
 	free(node->removals);
 	map_clear(&node->placements, NULL);
-	sync_report_clear(&node->report);
+	engine_report_drop(e, &node->report);
 	json_object_put(node->labels);
 	free(node->agent_version);
 	free(node->kernel_release);
@@ -504,7 +492,7 @@ static size_t engine_count_orphans(struct engine *e, const struct node *node)
 	size_t n = 0, i;
 
 	for (i = 0; i < node->report.n; i++)
-		n += engine_is_orphan(e, node, &node->report.items[i]);
+		n += engine_is_orphan(e, node, node->report.items[i]);
 	return n;
 }
 
@@ -514,30 +502,12 @@ static void engine_place_reported(struct engine *e, struct node *node)
 	size_t i;
 
 	for (i = 0; i < node->report.n; i++) {
-		struct aap *aap = engine_holder(e, node->report.items[i].name);
+		struct aap *aap = engine_holder(e, node->report.items[i]->name);
 
-		if (aap && node->report.items[i].state != SYNC_STATE_ABSENT &&
+		if (aap && node->report.items[i]->state != SYNC_STATE_ABSENT &&
 		    !map_get(&aap->placements, node->name))
 			engine_place_again(e, engine_place(e, aap, node));
 	}
-}
-
-static bool engine_is_same_status(const struct sync_status *a, const struct sync_status *b)
-{
-	size_t i;
-
-	if (!a || !b)
-		return a == b;
-	if (a->state != b->state || a->reason != b->reason ||
-	    strcmp(a->revision, b->revision) != 0 || strcmp(a->target, b->target) != 0 ||
-	    !str_equal(a->message, b->message) || a->n_hashes != b->n_hashes)
-		return false;
-	for (i = 0; i < a->n_hashes; i++)
-		if (strcmp(a->hashes[i].name, b->hashes[i].name) != 0 ||
-		    strcmp(a->hashes[i].sha1, b->hashes[i].sha1) != 0 ||
-		    strcmp(a->hashes[i].sha256, b->hashes[i].sha256) != 0)
-			return false;
-	return a->n_holders == 0 && b->n_holders == 0;
 }
 
 static void engine_place_heard(struct engine *e, struct placement *p)
@@ -550,9 +520,8 @@ static void engine_place_heard(struct engine *e, struct placement *p)
 /* Of all that the node reports, only what differs from before is judged again; all of it where
  * `all` says so. */
 static void engine_place_changed(struct engine *e, struct node *node,
-				 const struct sync_report *before, bool all)
+				 const struct node_report *before, bool all)
 {
-	struct node was = {.report = *before};
 	void *value;
 	size_t it = 0;
 
@@ -560,23 +529,22 @@ static void engine_place_changed(struct engine *e, struct node *node,
 		struct placement *p = value;
 		const char *name = p->aap->spec.name;
 
-		if (all || !engine_is_same_status(engine_report_of(&was, name),
+		if (all || !engine_is_same_status(engine_report_find(before, name),
 						  engine_report_of(node, name)))
 			engine_place_heard(e, p);
 	}
 }
 
 /* Takes over the report; what was there before is given back. */
-static struct sync_report engine_take_report(struct engine *e, struct node *node,
+static struct node_report engine_take_report(struct engine *e, struct node *node,
 					     struct sync_request *req)
 {
-	struct sync_report before = node->report;
+	struct node_report before = node->report;
 	size_t orphans = engine_count_orphans(e, node);
 	bool first = !node->reported;
 
 	node->reported = true;
-	node->report = req->report;
-	req->report = (struct sync_report){0};
+	node->report = engine_report_keep(e, &before, &req->report);
 	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
 	engine_place_reported(e, node);
 	if (first || before.apparmor_enabled != node->report.apparmor_enabled ||
@@ -598,7 +566,7 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 				       int64_t now_ms)
 {
 	struct node *node = engine_node(e, node_name);
-	struct sync_report before = {0};
+	struct node_report before = {0};
 	bool all;
 
 	e->now_ms = now_ms;
@@ -614,7 +582,7 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 		before = engine_take_report(e, node, req);
 	if (all || req->has_report)
 		engine_place_changed(e, node, req->has_report ? &before : &node->report, all);
-	sync_report_clear(&before);
+	engine_report_drop(e, &before);
 	if (all || node->facts_dirty || !node->set || node->n_removals > 0)
 		engine_mark_node(e, node);
 	return REPORT_TAKEN;

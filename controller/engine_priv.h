@@ -40,6 +40,7 @@ struct engine {
 	struct map nodes;    /* name -> struct node */
 	struct map features; /* hash -> struct features_known */
 	struct map sets;     /* key -> struct set_body */
+	struct map reported; /* what agents say, by its hash: engine_report.c */
 	struct map zones;    /* name -> itself, never forgotten: nodes point to it */
 	struct aap **due;    /* a heap of those that wait for a time: engine_due.c */
 	size_t n_due, room_due;
@@ -129,9 +130,17 @@ void engine_node_step(struct engine *e, struct node *node);
 int64_t engine_nodes_sweep(struct engine *e);
 /* The time to hold back what a new leader does not know yet is over. */
 void engine_nodes_release(struct engine *e);
-const struct sync_status *engine_report_of(const struct node *node, const char *name);
 bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);
 bool engine_has_item(const struct placement *p); /* its set says something of it */
+
+/* engine_report.c: what agents say, each thing kept once. */
+const struct sync_status *engine_report_of(const struct node *node, const char *name);
+const struct sync_status *engine_report_find(const struct node_report *report, const char *name);
+bool engine_is_same_status(const struct sync_status *a, const struct sync_status *b);
+/* Takes the contents over; what stands in `before` too is found sooner. */
+struct node_report engine_report_keep(struct engine *e, const struct node_report *before,
+				      struct sync_report *report);
+void engine_report_drop(struct engine *e, struct node_report *report);
 
 /* engine_place.c */
 struct placement *engine_place(struct engine *e, struct aap *aap, struct node *node);

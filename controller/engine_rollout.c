@@ -419,9 +419,20 @@ static size_t engine_rollout_act(struct engine *e, struct aap *aap, const struct
 	return n;
 }
 
+/* Is there anything in it for a reader of status? What is counted there marks it by itself. */
+static bool engine_rollout_says_other(const struct rollout_plan *a, const struct rollout_plan *b)
+{
+	return a->state.phase != b->state.phase || a->state.step != b->state.step ||
+	       a->state.step_started_ms != b->state.step_started_ms ||
+	       strcmp(a->state.revision, b->state.revision) != 0 ||
+	       strcmp(a->state.restart, b->state.restart) != 0 || a->stopped != b->stopped ||
+	       a->deadline_exceeded != b->deadline_exceeded || strcmp(a->why, b->why) != 0;
+}
+
 void engine_rollout_step(struct engine *e, struct aap *aap)
 {
 	struct rollout *r = &aap->rollout;
+	struct rollout_plan before = r->plan;
 	bool restarted;
 
 	aap->plan_ms = INT64_MAX;
@@ -437,5 +448,6 @@ void engine_rollout_step(struct engine *e, struct aap *aap)
 		 engine_rollout_act(e, aap, &r->plan) > 0);
 	aap->plan_ms = r->plan.next_ms;
 	r->due = false;
-	aap->status_dirty = true;
+	if (engine_rollout_says_other(&before, &r->plan))
+		aap->status_dirty = true;
 }

@@ -53,6 +53,38 @@ static int status_compare(const void *a, const void *b)
 	return rank ? rank : strcmp(p->node->name, q->node->name);
 }
 
+static void status_sift(const struct placement **heap, size_t n, size_t at,
+			const struct placement *p)
+{
+	size_t child;
+
+	while ((child = 2 * at + 1) < n) {
+		if (child + 1 < n && status_compare(&heap[child + 1], &heap[child]) > 0)
+			child++;
+		if (status_compare(&heap[child], &p) <= 0)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = p;
+}
+
+/* One more to choose from; `n` of at most `max` are chosen. */
+static void status_offer(const struct placement **heap, size_t n, size_t max,
+			 const struct placement *p)
+{
+	size_t at = n;
+
+	if (n == max) {
+		if (max > 0 && status_compare(&p, &heap[0]) < 0)
+			status_sift(heap, n, 0, p);
+		return;
+	}
+	for (; at > 0 && status_compare(&heap[(at - 1) / 2], &p) < 0; at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = p;
+}
+
 static struct json_object *status_node(const struct aap *aap, const struct placement *p)
 {
 	const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
@@ -83,25 +115,35 @@ static struct json_object *status_node(const struct aap *aap, const struct place
 	return obj;
 }
 
-/* At most `max` of them, and no more than fit. Returns how many were left out. */
-static size_t status_nodes(const struct aap *aap, size_t max, size_t room,
-			   struct json_object *ret_array)
+/* The first `max` of those that are listed, in order; a heap of them, the last on top, while they
+ * are looked for, so that a large fleet is walked and not sorted. Returns how many are listed. */
+static size_t status_select(const struct aap *aap, const struct placement **first, size_t max)
 {
-	CLEANUP(mem_freep)
-	const struct placement **all =
-	    mem_alloc(aap->placements.n, sizeof(const struct placement *));
-	size_t n = 0, it = 0, i, len;
+	size_t n = 0, it = 0;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 
-		if (p->state.state != NODE_GONE)
-			all[n++] = p;
+		if (p->state.state == NODE_GONE)
+			continue;
+		status_offer(first, n < max ? n : max, max, p);
+		n++;
 	}
-	qsort(all, n, sizeof(const struct placement *), status_compare);
+	qsort(first, n < max ? n : max, sizeof(*first), status_compare);
+	return n;
+}
+
+/* At most `max` of them, and no more than fit. Returns how many were left out. */
+static size_t status_nodes(const struct aap *aap, size_t max, size_t room,
+			   struct json_object *ret_array)
+{
+	CLEANUP(mem_freep)
+	const struct placement **first = mem_alloc(max, sizeof(const struct placement *));
+	size_t n = status_select(aap, first, max), i, len;
+
 	for (i = 0; i < n && i < max; i++) {
-		struct json_object *node = status_node(aap, all[i]);
+		struct json_object *node = status_node(aap, first[i]);
 
 		js_print(node, &len);
 		if (len + 1 > room) {

@@ -326,6 +326,9 @@ static bool history_is_needed(const struct aap *aap, const char *revision)
 		const struct placement *p = value;
 		const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
 
+		/* A node that has not been heard of may hold any of them. */
+		if (p->node->has_object && !p->node->reported)
+			return true;
 		if (report && strcmp(report->revision, revision) == 0)
 			return true;
 	}

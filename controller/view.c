@@ -200,8 +200,8 @@ struct json_object *view_node(const struct node *node)
 	size_t i;
 
 	for (i = 0; i < node->report.n; i++)
-		if (node->report.items[i].state == SYNC_STATE_ORPHAN)
-			js_append(orphans, js_text(node->report.items[i].name));
+		if (node->report.items[i]->state == SYNC_STATE_ORPHAN)
+			js_append(orphans, js_text(node->report.items[i]->name));
 	for (i = 0; i < node->n_removals; i++)
 		js_append(removals, js_text(node->removals[i].profile));
 	js_put(obj, "profiles", view_node_profiles(node));
