@@ -196,6 +196,8 @@ static void agent_take_set(struct agent *a, struct sync_response *res)
 		 log_s("hash", res->set_hash));
 	memcpy(a->set_hash, res->set_hash, sizeof(a->set_hash));
 	a->set_is_new = true;
+	keeper_offer(a->keeper, STEAL(res->enclosed), res->n_enclosed);
+	res->n_enclosed = 0;
 	keeper_tell(a->keeper, STEAL(res->items), res->n, false);
 	res->n = 0;
 }

@@ -17,8 +17,9 @@
  *    places for fetches are filled; while they are under way the record is written, before anything
  *    is loaded; one unit that is ready is loaded and read back; when none is, those to be removed
  *    are removed.
- *  - When nothing is left to do the turning stops and `changed` is called. A moment later, when the
- *    report is on its way, the record is written once more.
+ *  - When nothing is left to do `changed` is called, which sends the report; then the artefacts
+ * that came with the set are put on disk, and the turning stops. A moment later the record is
+ * written once more.
  *
  * What else can happen:
  *
@@ -40,6 +41,7 @@ static void keeper_on_retry(uv_timer_t *timer);
 
 void keeper_wake(struct keeper *k)
 {
+	k->is_told = false;
 	uv_idle_start(&k->turn, keeper_on_turn);
 }
 
@@ -111,9 +113,14 @@ static void keeper_on_turn(uv_idle_t *turn)
 
 	if (k->kernel && keeper_do_some(k))
 		return;
+	if (!k->is_told) {
+		k->is_told = true;
+		keeper_watch_holders(k);
+		k->changed(k->data);
+	}
+	if (keeper_keep_offered(k))
+		return;
 	uv_idle_stop(turn);
-	keeper_watch_holders(k);
-	k->changed(k->data);
 	if (!keeper_is_busy(k) && !uv_is_active((uv_handle_t *)&k->save))
 		uv_timer_start(&k->save, keeper_on_save, KEEPER_SAVE_MS, 0);
 }
@@ -420,6 +427,8 @@ void keeper_close(struct keeper *k)
 		return;
 	while (map_next(&k->units, &it, NULL, &value))
 		keeper_rest(k, value);
+	while (keeper_keep_offered(k))
+		;
 	map_clear(&k->units, keeper_free_unit);
 	keeper_save_record(k);
 	drain_watch(&k->drain, NULL, 0);

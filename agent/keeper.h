@@ -39,6 +39,11 @@ int keeper_new(const struct keeper_spec *spec, struct keeper **ret, struct err *
  * says what to load and not yet what to remove. */
 void keeper_tell(struct keeper *k, struct sync_item *items, size_t n, bool is_old);
 
+/* Artefacts that came with the set that is told next: called before keeper_tell(). Takes the array
+ * over. Those whose bytes are not what they are named for are logged and left out, and so fetched.
+ */
+void keeper_offer(struct keeper *k, struct sync_enclosed *enclosed, size_t n);
+
 /* The controller has said that the set of before is still the right one. */
 void keeper_confirm(struct keeper *k);
 

@@ -63,7 +63,7 @@ void keeper_rest(struct keeper *k, struct unit *u)
 
 void keeper_queue_load(struct keeper *k, struct unit *u)
 {
-	unit_enter(u, policy_cache_has(&k->cache, u->item.artefact) ? UNIT_READY : UNIT_QUEUED);
+	unit_enter(u, keeper_has_bytes(k, u->item.artefact) ? UNIT_READY : UNIT_QUEUED);
 }
 
 /* One that was as told and is not any more was changed by somebody else. It waits, longer each

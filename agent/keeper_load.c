@@ -7,6 +7,7 @@
 #include "base/sha.h"
 #include "policy/blob.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { KEEPER_FETCHES_MAX = 4, KEEPER_SLOW_FETCH_MS = 100 };
@@ -41,15 +42,75 @@ static int keeper_check_bytes(const struct unit *u, const struct buf *bytes, str
 }
 
 /* A disk that is full costs a fetch later and nothing else. */
-static void keeper_keep_bytes(struct keeper *k, struct unit *u)
+static void keeper_keep_bytes(struct keeper *k, const char *hash, const struct buf *bytes)
 {
 	struct err err;
 
-	if (policy_cache_put(&k->cache, u->item.artefact, u->bytes.data, u->bytes.len, keeper_needs,
-			     k, &err) < 0)
-		log_warn("artefact is not kept on disk", log_s("profile", u->name),
+	if (policy_cache_put(&k->cache, hash, bytes->data, bytes->len, keeper_needs, k, &err) < 0)
+		log_warn("artefact is not kept on disk", log_s("artefact", hash),
 			 log_s("error", err.msg));
 }
+
+/* ---- what came with the set ---- */
+
+static void keeper_free_bytes(void *value)
+{
+	buf_clear(value);
+	free(value);
+}
+
+static void keeper_offer_one(struct keeper *k, struct sync_enclosed *enclosed)
+{
+	char hash[SHA256_HEX];
+	struct buf *bytes;
+
+	sha256_hex(enclosed->bytes, enclosed->n, hash);
+	if (strcmp(hash, enclosed->sha256) != 0) {
+		log_warn("an artefact that came with the set is not what it is named for",
+			 log_s("artefact", &enclosed->sha256[0]), log_s("hash", &hash[0]));
+		return;
+	}
+	bytes = MEM_NEW(struct buf);
+	*bytes = (struct buf){.data = STEAL(enclosed->bytes),
+			      .len = enclosed->n,
+			      .cap = enclosed->n + 1,
+			      .max = enclosed->n};
+	bytes = map_put(&k->offered, hash, bytes);
+	if (bytes)
+		keeper_free_bytes(bytes);
+}
+
+/* What came with the set before and is not on disk yet goes: it is a cache. */
+void keeper_offer(struct keeper *k, struct sync_enclosed *enclosed, size_t n)
+{
+	size_t i;
+
+	map_clear(&k->offered, keeper_free_bytes);
+	for (i = 0; i < n; i++)
+		keeper_offer_one(k, &enclosed[i]);
+	sync_enclosed_free(enclosed, n);
+}
+
+bool keeper_has_bytes(const struct keeper *k, const char *hash)
+{
+	return map_get(&k->offered, hash) || policy_cache_has(&k->cache, hash);
+}
+
+bool keeper_keep_offered(struct keeper *k)
+{
+	size_t it = 0;
+	const char *hash;
+	void *value;
+
+	if (!map_next(&k->offered, &it, &hash, &value))
+		return false;
+	if (keeper_needs(k, hash))
+		keeper_keep_bytes(k, hash, value);
+	keeper_free_bytes(map_del(&k->offered, hash));
+	return true;
+}
+
+/* ---- fetching ---- */
 
 static void keeper_on_fetched(void *ctx, int code, struct buf *bytes, const struct err *fetch_err)
 {
@@ -74,7 +135,7 @@ static void keeper_on_fetched(void *ctx, int code, struct buf *bytes, const stru
 	unit_enter(u, UNIT_READY);
 	u->bytes = *bytes;
 	*bytes = (struct buf){0};
-	keeper_keep_bytes(k, u);
+	keeper_keep_bytes(k, u->item.artefact, &u->bytes);
 }
 
 /* One connection is there. Each further one costs a handshake and memory, which is more than most
@@ -173,13 +234,19 @@ static void keeper_load_bytes(struct keeper *k, struct unit *u, const struct buf
 	keeper_verify(k, u);
 }
 
-/* The bytes are those just fetched, or those on disk; both have been checked against their hash. */
+/* The bytes are those that came with the set, those just fetched, or those on disk: all have been
+ * checked against their hash. */
 void keeper_load(struct keeper *k, struct unit *u)
 {
 	CLEANUP(buf_clear) struct buf bytes = u->bytes;
+	const struct buf *offered = map_get(&k->offered, u->item.artefact);
 	struct err err;
 
 	u->bytes = (struct buf)BUF_INIT(SYNC_ARTEFACT_MAX);
+	if (offered) {
+		keeper_load_bytes(k, u, offered);
+		return;
+	}
 	if (bytes.len == 0 && policy_cache_get(&k->cache, u->item.artefact, &bytes, &err) < 0) {
 		log_warn("artefact is fetched again", log_s("profile", u->name),
 			 log_s("error", err.msg));

@@ -28,7 +28,9 @@ struct keeper {
 	struct map units; /* name -> struct unit */
 	struct record record;
 	struct policy_cache cache;
+	struct map offered; /* hash -> struct buf: came with the set, and is not on disk yet */
 	bool set_is_old;
+	bool is_told;        /* `changed` was called since the last work was done */
 	bool must_read;      /* the kernel could not be read when it should have been */
 	bool has_intentions; /* in the record, and not on disk yet */
 	int64_t revision;    /* of the kernel's policy, as far as it has been read */
@@ -85,6 +87,12 @@ void keeper_note_own_change(struct keeper *k);
 
 /* Fill the places for fetches; true where one was started. */
 bool keeper_start_fetches(struct keeper *k);
+
+/* True where the bytes of an artefact need not be fetched. */
+bool keeper_has_bytes(const struct keeper *k, const char *hash);
+
+/* Put one of the artefacts that came with the set on disk; false when none is left. */
+bool keeper_keep_offered(struct keeper *k);
 
 /* Put what is about to be loaded on disk, before it is. */
 void keeper_write_intentions(struct keeper *k);

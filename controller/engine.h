@@ -322,6 +322,14 @@ enum report_verdict engine_agent_heard(struct engine *engine, const char *node_n
 				       const char *node_uid, struct sync_request *req,
 				       int64_t now_ms);
 
+/* The artefacts that a node has to load and does not hold: at most `max` of them, 0 where it holds
+ * all. Borrowed until the next engine_run(). */
+struct lacking {
+	const char *artefact;
+	int64_t size;
+};
+size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max);
+
 /* NULL where there is none of that name. Its set is up to date after engine_run(). */
 struct node *engine_node(struct engine *engine, const char *name);
 

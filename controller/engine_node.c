@@ -587,3 +587,21 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 		engine_mark_node(e, node);
 	return REPORT_TAKEN;
 }
+
+size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max)
+{
+	void *value;
+	size_t it = 0, n = 0;
+
+	while (n < max && map_next(&node->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+		const struct build *build = engine_build(p->assigned, node->features);
+		const struct sync_status *report = engine_report_of(node, p->aap->spec.name);
+
+		if (!p->selected || !build || build->state != BUILD_OK ||
+		    (report && strcmp(report->revision, p->assigned->id) == 0))
+			continue;
+		ret[n++] = (struct lacking){build->artefact, build->size};
+	}
+	return n;
+}

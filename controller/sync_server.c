@@ -38,6 +38,7 @@ enum {
 	SYNC_SERVER_IDLE_MS = 100 * 1000, /* above the 90 s that Go clients keep a connection */
 	SYNC_SERVER_BATCH = 256,          /* answers in one turn of the loop */
 	SYNC_SERVER_DRAIN_MS = 5000,
+	SYNC_SERVER_ENCLOSED = 128, /* artefacts that come with one set */
 };
 
 struct sync_server {
@@ -101,10 +102,48 @@ static void sync_server_redirect(struct sync_server *server, struct http_exchang
 	http_reply(ex, &reply);
 }
 
+/* An artefact that cannot be had is left out: the agent asks for it, and hears why. */
+static size_t poll_enclose_one(struct sync_server *server, const struct lacking *lacking,
+			       struct sync_enclosed *ret, struct artefact_bytes **ret_bytes)
+{
+	struct err err;
+
+	if (artefact_share(server->spec.artefacts, lacking->artefact, ret_bytes, &err) < 0)
+		return 0;
+	*ret = (struct sync_enclosed){.bytes = (*ret_bytes)->data, .n = (*ret_bytes)->n};
+	memcpy(ret->sha256, lacking->artefact, sizeof(ret->sha256));
+	return 1;
+}
+
+/* A request for each small artefact would take longer than its bytes. */
+static bool poll_enclose(struct poll *p, const struct node *node, struct buf *body)
+{
+	struct lacking lacking[SYNC_SERVER_ENCLOSED];
+	struct sync_enclosed enclosed[SYNC_SERVER_ENCLOSED];
+	struct artefact_bytes *bytes[SYNC_SERVER_ENCLOSED];
+	size_t n_lacking = engine_lacking(node, lacking, SYNC_SERVER_ENCLOSED);
+	size_t n = 0, i;
+	int64_t room = SYNC_ENCLOSED_TOTAL_MAX;
+	bool ok;
+
+	for (i = 0; i < n_lacking; i++) {
+		if (lacking[i].size > SYNC_ENCLOSED_MAX || lacking[i].size > room)
+			continue;
+		room -= lacking[i].size;
+		n += poll_enclose_one(p->server, &lacking[i], &enclosed[n], &bytes[n]);
+	}
+	ok = sync_enclosed_print(enclosed, n, body);
+	for (i = 0; i < n; i++)
+		artefact_bytes_unref(bytes[i]);
+	return ok;
+}
+
 /* The set's text is the same for many nodes and is not parsed again for each. */
-static void poll_answer(struct poll *p, const struct set_body *set, bool want_report,
+static void poll_answer(struct poll *p, const struct node *node, bool want_report,
 			bool want_features)
 {
+	const struct set_body *set = node ? node->set : NULL;
+	bool fits = true;
 	struct buf body = BUF_INIT(SYNC_RESPONSE_MAX);
 	struct http_reply reply = {.status = 200, .content_type = "application/json"};
 
@@ -113,12 +152,13 @@ static void poll_answer(struct poll *p, const struct set_body *set, bool want_re
 	if (set && strcmp(set->hash, p->set_hash) != 0) {
 		buf_add_str(&body, ",\"set\":");
 		buf_add_str(&body, set->text);
+		fits = poll_enclose(p, node, &body);
 	}
 	if (want_report)
 		buf_add_str(&body, ",\"wantReport\":true");
 	if (want_features)
 		buf_add_str(&body, ",\"wantFeatures\":true");
-	if (!buf_add(&body, "}", 1)) {
+	if (!fits || !buf_add(&body, "}", 1)) {
 		buf_clear(&body);
 		poll_refuse(p, 500, "the node's set is larger than a response may be");
 		return;
@@ -187,7 +227,7 @@ static void poll_settle(struct poll *p)
 	want_features = engine_wants_features(engine, node);
 	if (want_report || want_features ||
 	    (node->set && strcmp(node->set->hash, p->set_hash) != 0))
-		poll_answer(p, node->set, want_report, want_features);
+		poll_answer(p, node, want_report, want_features);
 	else
 		poll_hold(p);
 }

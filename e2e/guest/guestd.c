@@ -18,15 +18,18 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 9, MAX_PAYLOAD = 65536, MAX_ARGS = 512 };
+// GONE_MS: word of a host that went and of the next one that came may arrive after the next one's command, so a host has gone when
+// it stays away for so long.
+enum { HEADER = 9, MAX_PAYLOAD = 65536, MAX_ARGS = 512, GONE_MS = 3000, LOOK_MS = 50 };
 
 struct worker {
     int port;
     uint32_t session;
     pid_t child;        // 0: none
-    bool seen_host;     // since the command began, the port has said that the host is there
+    long gone_ms;       // when the port began to say that the host is not there; 0: it is there
     int in, out, err;   // our ends of the child's pipes, -1 when closed
     char inbuf[HEADER + MAX_PAYLOAD];
     size_t inlen;       // bytes of inbuf that are filled
@@ -43,6 +46,26 @@ static uint32_t le32(const char *p) {
 static void put32(char *p, uint32_t v) {
     for (int i = 0; i < 4; i++)
         p[i] = (char)(v >> (8 * i));
+}
+
+static long now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
+}
+
+static bool is_there(const struct worker *w) {
+    struct pollfd host = {.fd = w->port};
+    return poll(&host, 1, 0) == 0;
+}
+
+static bool comes_back(const struct worker *w) {
+    for (int i = 0; i < GONE_MS / LOOK_MS; i++) {
+        if (is_there(w))
+            return true;
+        poll(NULL, 0, LOOK_MS);
+    }
+    return false;
 }
 
 static void close_fd(int *fd) {
@@ -63,7 +86,7 @@ static void send_frame(struct worker *w, char type, const char *data, size_t n) 
             at += (size_t)r;
         } else if (errno == EAGAIN) {
             struct pollfd p = {.fd = w->port, .events = POLLOUT};
-            if (poll(&p, 1, -1) > 0 && p.revents & POLLHUP)
+            if (poll(&p, 1, -1) > 0 && p.revents & POLLHUP && !comes_back(w))
                 return;
         } else if (errno != EINTR) {
             return;
@@ -114,7 +137,6 @@ static void run(struct worker *w, char *args, size_t n) {
     close(err[1]);
     w->in = in[1], w->out = out[0], w->err = err[0];
     fcntl(w->in, F_SETFL, O_NONBLOCK);
-    w->seen_host = false;
 }
 
 static void on_frame(struct worker *w, uint32_t session, char type, char *data, size_t n) {
@@ -222,7 +244,8 @@ static void work(const char *device) {
             {.fd = w.feed_at < w.feed_end ? w.in : -1, .events = POLLOUT},
         };
         // The signals are blocked but here, so none is missed between looking and waiting.
-        int n = ppoll(p, 4, NULL, &during);
+        struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+        int n = ppoll(p, 4, w.child && w.gone_ms ? &look : NULL, &during);
         gone = false;
         if (n > 0) {
             if (p[0].revents & POLLIN)
@@ -236,12 +259,12 @@ static void work(const char *device) {
             if (p[3].revents)
                 on_feed(&w);
         }
-        struct pollfd host = {.fd = w.port};
-        bool there = poll(&host, 1, 0) == 0;
-        // A command can arrive before the word that its host has come: only who was there can go away.
-        if (gone && !there && w.child && w.seen_host)
+        if (is_there(&w))
+            w.gone_ms = 0;
+        else if (!w.gone_ms)
+            w.gone_ms = now_ms();
+        if (w.child && w.gone_ms && now_ms() - w.gone_ms > GONE_MS)
             end_child(&w);
-        w.seen_host = w.seen_host || there;
         if (w.feed_end > w.feed_at && w.in < 0)
             w.feed_at = w.feed_end = 0;   // the child reads no more
         take_frames(&w);

@@ -60,6 +60,15 @@ class Guest:
             out, err = out.decode(errors="replace"), err.decode(errors="replace")
         return subprocess.CompletedProcess(argv, code, out, err)
 
+    def ask(self, argv, timeout=15, attempts=4):
+        """As run(), for a command that only reads: asked again where no answer comes, as has been seen once in some hundred on a busy machine."""
+        for _ in range(attempts - 1):
+            try:
+                return self.run(argv, timeout=timeout)
+            except GuestTimeout as e:
+                print(f"asked again: {e}", file=sys.stderr, flush=True)
+        return self.run(argv, timeout=timeout)
+
     def shell(self, script, stdin=b"", timeout=60):
         run = self.run(["/bin/sh", "-c", script], stdin, timeout)
         if run.returncode:
@@ -96,7 +105,7 @@ class Guest:
                 raise LabError(f"{self.name}: a command of {len(command)} bytes is too long; put the data on its standard input")
             s.sendall(frame(b"R", command))
             threading.Thread(target=self._feed, args=(s, stdin, frame), daemon=True).start()
-            buf = b""
+            buf, heard = b"", 0
             while True:
                 left = deadline - time.monotonic()
                 s.settimeout(None if left == float("inf") else max(0.001, left))
@@ -105,10 +114,11 @@ class Guest:
                         raise TimeoutError
                     data = s.recv(65536)
                 except TimeoutError:
-                    raise GuestTimeout(f"{self.name}: `{' '.join(map(str, argv))}` did not end within {timeout} s") from None
+                    raise GuestTimeout(f"{self.name}: `{' '.join(map(str, argv))}` did not end within {timeout} s, and has said {heard} bytes") from None
                 if not data:
                     raise LabError(f"{self.name}: the machine went away")
                 buf += data
+                heard += len(data)
                 while len(buf) >= _HEADER.size:
                     got, kind, size = _HEADER.unpack_from(buf)
                     if len(buf) < _HEADER.size + size:

@@ -45,6 +45,12 @@ def large_policy(name, rules=100):
     return policy(name, *(f"deny /srv/{name}/{i}/** wl," for i in range(rules)))
 
 
+def fat_policy(name):
+    """One whose compiled form is too large to come along with the set, so that agents fetch it."""
+    hats = (f"^hat{i} {{ {''.join(f'/srv/{name}/{i}/{j}/** r, ' for j in range(20))} }}" for i in range(12))
+    return policy(name, *hats)
+
+
 def profile(name, *rules, text=None, annotations=None, **spec):
     """An AppArmorProfile as a user writes it."""
     meta = {"name": name, **({"annotations": annotations} if annotations else {})}
@@ -238,7 +244,7 @@ class Cluster:
 
     def revision(self, node):
         """How often the policy of the node's kernel was changed since its boot. A replace by the same policy counts too."""
-        run = self.lab.exec(node, "timeout", "2", "/bin/sh", "-c", "read -r n < /sys/kernel/security/apparmor/revision; echo $n", check=False)
+        run = self.lab.ask(node, "timeout", "2", "/bin/sh", "-c", "read -r n < /sys/kernel/security/apparmor/revision; echo $n")
         return int(run.stdout or 0)       # where nothing was ever loaded, a read waits for the first load
 
     def revisions(self, nodes=None):

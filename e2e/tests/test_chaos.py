@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import (POD_S, STATE_DIR, changed, condition, is_ready, large_policy, node_states, profile)
+from harness import (POD_S, STATE_DIR, changed, condition, fat_policy, is_ready, large_policy, node_states, profile)
 from labkit.ui import wait_until
 
 OUTAGE_S = 60
@@ -37,7 +37,7 @@ def check_loaded_once(cluster, node, names):
 @pytest.mark.parametrize("moment", ["between the fetch and the load", "between the load and the reading back"])
 def test_an_agent_is_killed(cluster, moment):
     name = cluster.name("agent")
-    manifest = profile(name, text=large_policy(name))
+    manifest = profile(name, text=fat_policy(name))
     fetched_before = cluster.everywhere(lambda n: artefacts(cluster, n))
     revisions, mark = cluster.revisions(), cluster.profiles.mark()
     one, two = cluster.nodes

@@ -32,7 +32,7 @@ REFUSED = [
     ("complain under Enforce", "ForbiddenPolicy", r"(?i)complain.*spec\.mode", "profile {n} flags=(complain) {{ }}\n"),
     ("a child that complains", "ForbiddenPolicy", r"(?i)complain", "profile {n} {{ profile c flags=(complain) {{ }} }}\n"),
     ("unconfined", "ForbiddenPolicy", r"(?i)unconfined", "profile {n} flags=(unconfined) {{ }}\n"),
-    ("a rule that takes minutes", "ForbiddenPolicy", r"(?i)time|second|cpu", "profile {n} {{ /**a?????????????????? r, }}\n"),
+    ("a rule that takes minutes", "ForbiddenPolicy", r"(?i)time|second|cpu|memory", "profile {n} {{ /**a?????????????????? r, }}\n"),
     ("variables that take all memory", "ForbiddenPolicy", r"(?i)memory|time|cpu", DOUBLING.replace("{", "{{").replace("}", "}}") + "profile {n} {{ @{{V30}} r, }}\n"),
     ("more output than a policy may have", "ForbiddenPolicy", r"(?i)large|output|bytes|child|profiles|memory|seconds", "profile {n} {{\n" + "".join(f" ^h{i} {{{{ /a{i} r, }}}}\n" for i in range(6000)) + "}}\n"),
 ]

@@ -1,5 +1,6 @@
 #include "api/sync_msg.h"
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -330,6 +331,50 @@ int sync_request_decode(struct json_object *obj, struct sync_request *ret, struc
 	return 0;
 }
 
+static int sync_take_one_enclosed(const char *sha256, struct json_object *value,
+				  struct sync_enclosed *ret, struct err *err)
+{
+	struct buf bytes = BUF_INIT(SYNC_ENCLOSED_MAX);
+
+	if (!str_is_hex(sha256, SHA256_HEX - 1) || !json_object_is_type(value, json_type_string))
+		return err_set(err, -EINVAL, "policies holds what is no artefact");
+	if (base64_decode(json_object_get_string(value), (size_t)json_object_get_string_len(value),
+			  &bytes, err) < 0) {
+		buf_clear(&bytes);
+		err->code = -EINVAL;
+		return err_wrap(err, "policies: %.12s", sha256);
+	}
+	memcpy(ret->sha256, sha256, sizeof(ret->sha256));
+	ret->n = bytes.len;
+	ret->bytes = buf_steal(&bytes);
+	return 0;
+}
+
+static int sync_take_enclosed(struct json_object *obj, struct sync_response *res, struct err *err)
+{
+	struct json_object *policies = js_get(obj, "policies");
+	size_t total = 0;
+
+	if (!policies)
+		return 0;
+	if (!json_object_is_type(policies, json_type_object))
+		return err_set(err, -EINVAL, "policies is not an object");
+	res->enclosed =
+	    mem_alloc((size_t)json_object_object_length(policies), sizeof(*res->enclosed));
+	json_object_object_foreach(policies, sha256, value) {
+		struct sync_enclosed *next = &res->enclosed[res->n_enclosed];
+
+		if (sync_take_one_enclosed(sha256, value, next, err) < 0)
+			return err->code;
+		res->n_enclosed++;
+		total += next->n;
+		if (total > SYNC_ENCLOSED_TOTAL_MAX)
+			return err_set(err, -EINVAL, "policies holds more than %d bytes",
+				       SYNC_ENCLOSED_TOTAL_MAX);
+	}
+	return 0;
+}
+
 int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err)
 {
 	struct sync_response res = {
@@ -350,8 +395,12 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 		if (!json_object_is_type(set, json_type_array))
 			return err_set(err, -EINVAL, "set is not a list");
 		r = sync_set_decode(set, &res.items, &res.n, err);
-		if (r < 0)
+		if (r == 0)
+			r = sync_take_enclosed(obj, &res, err);
+		if (r < 0) {
+			sync_response_clear(&res);
 			return r;
+		}
 		res.has_set = true;
 	}
 	*ret = res;

@@ -1,5 +1,8 @@
 #include "api/sync_msg.h"
 
+#include "base/base64.h"
+#include "base/mem.h"
+
 /* Empty strings are left out: the decoder reads a missing one as empty, and most are. */
 static void sync_put(struct json_object *obj, const char *key, const char *text)
 {
@@ -131,6 +134,34 @@ struct json_object *sync_request_encode(const struct sync_request *req)
 	return obj;
 }
 
+bool sync_enclosed_print(const struct sync_enclosed *enclosed, size_t n, struct buf *ret)
+{
+	bool ok = true;
+	size_t i;
+
+	if (n == 0)
+		return true;
+	ok = buf_add_str(ret, ",\"policies\":{");
+	for (i = 0; ok && i < n; i++)
+		ok = buf_addf(ret, "%s\"%s\":\"", i > 0 ? "," : "", enclosed[i].sha256) &&
+		     base64_encode(enclosed[i].bytes, enclosed[i].n, ret) && buf_add_str(ret, "\"");
+	return ok && buf_add_str(ret, "}");
+}
+
+static struct json_object *sync_encode_enclosed(const struct sync_enclosed *enclosed, size_t n)
+{
+	struct json_object *obj = js_new();
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		CLEANUP(buf_clear) struct buf text = BUF_INIT(2 * SYNC_ENCLOSED_MAX);
+
+		base64_encode(enclosed[i].bytes, enclosed[i].n, &text);
+		js_put_str(obj, enclosed[i].sha256, buf_text(&text));
+	}
+	return obj;
+}
+
 struct json_object *sync_response_encode(const struct sync_response *res)
 {
 	struct json_object *obj = js_new();
@@ -140,6 +171,8 @@ struct json_object *sync_response_encode(const struct sync_response *res)
 	sync_put(obj, "setHash", res->set_hash);
 	if (res->has_set)
 		js_put(obj, "set", sync_set_encode(res->items, res->n));
+	if (res->n_enclosed > 0)
+		js_put(obj, "policies", sync_encode_enclosed(res->enclosed, res->n_enclosed));
 	if (res->want_report)
 		js_put_bool(obj, "wantReport", true);
 	if (res->want_features)

@@ -143,8 +143,18 @@ void sync_request_clear(struct sync_request *req)
 	*req = (struct sync_request){0};
 }
 
+void sync_enclosed_free(struct sync_enclosed *enclosed, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		free(enclosed[i].bytes);
+	free(enclosed);
+}
+
 void sync_response_clear(struct sync_response *res)
 {
+	sync_enclosed_free(res->enclosed, res->n_enclosed);
 	sync_items_free(res->items, res->n);
 	*res = (struct sync_response){0};
 }

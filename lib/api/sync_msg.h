@@ -11,6 +11,9 @@
  * that becomes true, at most SYNC_HOLD_MS. An answer without a set says that the set did not
  * change.
  *
+ * With a set come the bytes of small artefacts that it names and the node lacks, as far as there is
+ * room: the others are fetched.
+ *
  * Status codes: 200; 400 malformed; 401 token not valid; 403 token of somebody else; 409 a feature
  * set that is refused; 413 too large; 426 protocol version not spoken here; 503 not leading, not
  * ready, or the token could not be checked. All but 200 carry {"message": sentence}; a 503 of a
@@ -20,6 +23,7 @@
  */
 
 #include "api/profile.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/js.h"
 #include "base/sha.h"
@@ -39,7 +43,9 @@ enum {
 	SYNC_NAME_MAX = 253,         /* of a kernel profile; longer ones brick the namespace */
 	SYNC_MESSAGE_MAX = 512,
 	SYNC_FEATURES_MAX = 8192,
-	SYNC_ARTEFACT_MAX = 4 << 20, /* bytes of a compiled policy */
+	SYNC_ARTEFACT_MAX = 4 << 20,         /* bytes of a compiled policy */
+	SYNC_ENCLOSED_MAX = 32 << 10,        /* bytes of one that comes with its set */
+	SYNC_ENCLOSED_TOTAL_MAX = 256 << 10, /* and of all that come with one set */
 };
 
 /* The kernel's hash of one loaded profile. It has one or the other: SHA-1 up to 6.x, SHA-256 later.
@@ -137,6 +143,13 @@ struct sync_request {
 	struct sync_report report;
 };
 
+/* An artefact that comes with the set. Its bytes are not checked against its name yet. */
+struct sync_enclosed {
+	char sha256[SHA256_HEX];
+	char *bytes;
+	size_t n;
+};
+
 struct sync_response {
 	int64_t protocol;
 	int64_t epoch;
@@ -144,6 +157,8 @@ struct sync_response {
 	bool has_set;
 	struct sync_item *items;
 	size_t n;
+	struct sync_enclosed *enclosed;
+	size_t n_enclosed;
 	bool want_report;   /* send the report itself next time, even if it did not change */
 	bool want_features; /* send the feature-set text next time */
 };
@@ -153,6 +168,10 @@ struct json_object *sync_request_encode(const struct sync_request *req);
 struct json_object *sync_response_encode(const struct sync_response *res);
 struct json_object *sync_report_encode(const struct sync_report *report);
 struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
+
+/* Append what a response has for its enclosed artefacts, or nothing where there are none: for
+ * whoever writes a response out of parts that are text already. False where the buffer is full. */
+bool sync_enclosed_print(const struct sync_enclosed *enclosed, size_t n, struct buf *ret);
 
 /* Decoding: -EINVAL with a sentence that names the field. The caller clears *ret. A request of
  * another protocol version decodes with that version and nothing else, so that it can be told so.
@@ -178,6 +197,7 @@ void sync_items_free(struct sync_item *items, size_t n);
 void sync_status_clear(struct sync_status *status);
 void sync_report_clear(struct sync_report *report);
 void sync_request_clear(struct sync_request *req);
+void sync_enclosed_free(struct sync_enclosed *enclosed, size_t n);
 void sync_response_clear(struct sync_response *res);
 
 /* A deep copy, for what outlives its message. */

@@ -185,6 +185,55 @@ static void what_is_told_is_fetched_loaded_and_read_back(void **state)
 	assert_true(f->report.apparmor_enabled);
 }
 
+/* The artefact of an item, as it comes with the set. */
+static struct sync_enclosed enclosed_of(const struct sync_item *item, const char *line)
+{
+	struct sync_enclosed e = {.bytes = mem_strdup(line), .n = strlen(line)};
+
+	memcpy(e.sha256, item->artefact, sizeof(e.sha256));
+	return e;
+}
+
+static void offer(struct fixture *f, struct sync_enclosed e)
+{
+	struct sync_enclosed *array = MEM_NEW(struct sync_enclosed);
+
+	*array = e;
+	keeper_offer(f->keeper, array, 1);
+}
+
+static void what_comes_with_the_set_is_not_fetched(void **state)
+{
+	struct fixture *f = *state;
+	struct sync_item web = model_item("web", 'a', NULL);
+
+	offer(f, enclosed_of(&web, "web a"));
+	tell(f, web);
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	expect_kernel(f, "web", 'a');
+	assert_int_equal(f->model.n_fetched, 0);
+	/* It is on disk for the next start, as if it had been fetched. */
+	stop(f);
+	start(f, f->dir);
+	model_unload(&f->model, "web");
+	tell(f, model_item("web", 'a', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	assert_int_equal(f->model.n_fetched, 0);
+	assert_int_equal(f->model.n_replaced, 2);
+}
+
+static void what_comes_with_the_set_and_is_not_what_it_says_is_fetched(void **state)
+{
+	struct fixture *f = *state;
+	struct sync_item web = model_item("web", 'a', NULL);
+
+	offer(f, enclosed_of(&web, "web b"));
+	tell(f, web);
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	expect_kernel(f, "web", 'a');
+	assert_int_equal(f->model.n_fetched, 1);
+}
+
 static void an_update_is_one_replace(void **state)
 {
 	struct fixture *f = *state;
@@ -690,6 +739,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(what_is_told_is_fetched_loaded_and_read_back),
+	    TEST(what_comes_with_the_set_is_not_fetched),
+	    TEST(what_comes_with_the_set_and_is_not_what_it_says_is_fetched),
 	    TEST(an_update_is_one_replace),
 	    TEST(what_nobody_changed_is_not_read_again),
 	    TEST(an_agent_that_starts_again_loads_nothing_again),

@@ -305,6 +305,78 @@ static void a_set_that_is_not_whole_is_not_accepted(void **state)
 	}
 }
 
+static void small_artefacts_come_with_the_set(void **state)
+{
+	char bytes[] = "policy\0bytes";
+	struct sync_enclosed enclosed = {.sha256 = HEX64, .bytes = bytes, .n = sizeof(bytes)};
+	struct sync_response sent = {.protocol = 1,
+				     .epoch = 7,
+				     .set_hash = HEX64,
+				     .has_set = true,
+				     .enclosed = &enclosed,
+				     .n_enclosed = 1};
+	struct json_object *obj = sync_response_encode(&sent);
+	CLEANUP(buf_clear) struct buf printed = BUF_INIT(1024);
+	struct sync_response got;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(sync_response_decode(obj, &got, &err), 0);
+	assert_int_equal(got.n_enclosed, 1);
+	assert_string_equal(got.enclosed[0].sha256, HEX64);
+	assert_int_equal(got.enclosed[0].n, sizeof(bytes));
+	assert_memory_equal(got.enclosed[0].bytes, bytes, sizeof(bytes));
+	/* The two ways to write it are one. */
+	assert_true(sync_enclosed_print(&enclosed, 1, &printed));
+	assert_non_null(strstr(js_print(obj, NULL), buf_text(&printed)));
+	sync_response_clear(&got);
+	json_object_put(obj);
+}
+
+/* A response with a whole set, and this in place of the artefacts. */
+static int decode_enclosed(const char *policies)
+{
+	CLEANUP(mem_freep)
+	char *text = mem_printf("{\"protocol\":1,\"epoch\":1,\"setHash\":\"" HEX64
+				"\",\"set\":[],\"policies\":%s}",
+				policies);
+	struct json_object *obj = parse(text);
+	struct sync_response res;
+	struct err err;
+	int r = sync_response_decode(obj, &res, &err);
+
+	if (r == 0)
+		sync_response_clear(&res);
+	json_object_put(obj);
+	return r;
+}
+
+static void artefacts_that_come_along_have_a_ceiling(void **state)
+{
+	struct buf many = BUF_INIT(1 << 20), one = BUF_INIT(1 << 20);
+	int i;
+
+	(void)state;
+	assert_int_equal(decode_enclosed("{}"), 0);
+	assert_int_equal(decode_enclosed("[]"), -EINVAL);
+	assert_int_equal(decode_enclosed("{\"x\":\"Zg==\"}"), -EINVAL);
+	assert_int_equal(decode_enclosed("{\"" HEX64 "\":7}"), -EINVAL);
+	assert_int_equal(decode_enclosed("{\"" HEX64 "\":\"Zg=\"}"), -EINVAL);
+	while (one.len < (SYNC_ENCLOSED_MAX / 3 + 1) * 4)
+		buf_add_str(&one, "AAAA");
+	buf_addf(&many, "{\"" HEX64 "\":\"%s\"}", buf_text(&one));
+	assert_int_equal(decode_enclosed(buf_text(&many)), -EINVAL);
+	one.len -= 8;
+	one.data[one.len] = '\0';
+	buf_clear(&many);
+	for (i = 0; i <= SYNC_ENCLOSED_TOTAL_MAX / SYNC_ENCLOSED_MAX; i++)
+		buf_addf(&many, "%s\"%064d\":\"%s\"", i > 0 ? "," : "{", i, buf_text(&one));
+	buf_add_str(&many, "}");
+	assert_int_equal(decode_enclosed(buf_text(&many)), -EINVAL);
+	buf_clear(&many);
+	buf_clear(&one);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +388,8 @@ int main(void)
 	    cmocka_unit_test(everything_that_an_agent_can_grow_has_a_ceiling),
 	    cmocka_unit_test(control_characters_do_not_reach_a_message),
 	    cmocka_unit_test(a_set_that_is_not_whole_is_not_accepted),
+	    cmocka_unit_test(small_artefacts_come_with_the_set),
+	    cmocka_unit_test(artefacts_that_come_along_have_a_ceiling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

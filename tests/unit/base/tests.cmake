@@ -1,4 +1,5 @@
 hauberk_unit_test(base/backoff hauberk_base)
+hauberk_unit_test(base/base64 hauberk_base)
 hauberk_unit_test(base/buf hauberk_base)
 hauberk_unit_test(base/clock hauberk_base)
 hauberk_unit_test(base/diff hauberk_base)
