@@ -483,6 +483,7 @@ static void controller_follow(struct controller *c)
 {
 	struct kube_informer_spec profiles = {
 	    .path = PROFILE_PATH,
+	    .trim = engine_profile_trim,
 	    .on_add = controller_on_profile,
 	    .on_update = controller_on_profile_update,
 	    .on_delete = controller_on_profile_gone,

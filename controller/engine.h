@@ -39,8 +39,9 @@ enum {
 	ENGINE_COUNTERS_MAX_MS = 10 * 1000, /* … a rollout takes, the less often, up to this */
 	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
 	/* … know yet for so long */
-	ENGINE_FETCH_RETRY_MS = 1000,                    /* doubled each time, … */
-	ENGINE_FETCHES_MAX = 6,                          /* … so often */
+	ENGINE_FETCH_RETRY_MS = 1000, /* doubled each time, … */
+	ENGINE_FETCHES_MAX = 6,       /* … so often */
+	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32,                    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
 	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
@@ -181,35 +182,35 @@ struct node {
 	char *name;
 	char *uid;
 	struct json_object *labels; /* or NULL */
+	const char *zone;           /* "" for none. The engine's, for good. */
 	struct list dirty;
-	bool exists;      /* a Node object is there */
-	bool excluded;    /* labels say that no agent is to be expected */
-	bool joined;      /* it came after we had begun to lead */
-	const char *zone; /* "" for none. The engine's, for good. */
 	int64_t created_ms;
+	bool exists;   /* a Node object is there */
+	bool excluded; /* labels say that no agent is to be expected */
+	bool joined;   /* it came after we had begun to lead */
 
 	/* The agent, as far as it has told since we lead. */
 	bool reported;
-	bool has_object;  /* an AppArmorNode says that an agent was here once */
-	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
+	bool has_object; /* an AppArmorNode says that an agent was here once */
 	bool away;
 	bool away_ready; /* Kubernetes calls the node Ready; meaningful while away */
 	bool away_known;
 	bool disconnected;
-	char *agent_version, *kernel_release, *boot_id;
+	bool facts_dirty;
+	bool facts_writing;
 	char features[SHA256_HEX];
+	char report_hash[SHA256_HEX];
+	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
+	char *agent_version, *kernel_release, *boot_id;
 	char *features_problem; /* why its feature set was not taken, or NULL */
 	const char *features_reason;
 	const char *kernel;      /* its feature set where the text is known, else NULL; for good */
 	int64_t features_new_ms; /* when it last brought a new one; 0: never */
 	struct node_report report;
-	char report_hash[SHA256_HEX];
 
 	struct map placements; /* profile object's name -> struct placement */
 	struct pending_removal *removals;
 	size_t n_removals;
-	bool facts_dirty;
-	bool facts_writing;
 
 	struct set_body *set; /* what it should hold; NULL: not made yet */
 	void *poll;           /* for the server of agents: its held request */
@@ -255,7 +256,7 @@ struct engine_ops {
 	void (*record)(void *data, const struct aap *aap, const struct revision *rev);
 	/* Read a ControllerRevision. Answer: engine_fetched(). */
 	void (*fetch)(void *data, const struct aap *aap, const char *revision);
-	/* All desired nodes hold `served`: old ControllerRevisions may go. No answer. */
+	/* The current revision is another one: old ControllerRevisions may go. No answer. */
 	void (*completed)(void *data, const struct aap *aap);
 	/* Write status, which is taken over. Answer: engine_status_written(). */
 	void (*write_status)(void *data, const struct aap *aap, struct json_object *status);
@@ -296,6 +297,10 @@ int64_t engine_run(struct engine *engine, int64_t now_ms);
 
 /* True while facts wait for engine_run(). */
 bool engine_has_work(const struct engine *engine);
+
+/* What whoever keeps AppArmorProfiles in memory does to each before: status.nodes, which is by far
+ * the largest part and seldom read, becomes its own text, a tenth of the size. */
+void engine_profile_trim(struct json_object *obj);
 
 /* Facts: objects. The json_object is borrowed; a reference is taken. */
 void engine_profile_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);

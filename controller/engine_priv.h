@@ -171,5 +171,10 @@ bool engine_is_complete(const struct aap *aap);
 bool engine_is_leaving(const struct aap *aap);
 
 /* engine_status.c */
+/* The status that the API server was told last, as it was told. The caller owns it. */
+struct json_object *engine_status_told(const struct aap *aap);
+/* What it is to be told now; times of what did not change come from what it was told. */
+struct json_object *engine_status_next(struct engine *e, const struct aap *aap,
+				       struct json_object *told, size_t max_nodes, int64_t now_ms);
 struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
 				     int64_t now_ms);

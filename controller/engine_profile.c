@@ -224,7 +224,8 @@ static int64_t engine_status_wait(const struct aap *aap)
 static int64_t engine_status_step(struct engine *e, struct aap *aap)
 {
 	CLEANUP(js_putp) struct json_object *status = NULL;
-	struct json_object *old = js_object(aap->object, "status"), *patch;
+	CLEANUP(js_putp) struct json_object *told = NULL;
+	struct json_object *patch;
 	int64_t due = engine_status_due(e, aap);
 
 	/* An object whose finalizer is being taken off needs no last words. */
@@ -239,12 +240,14 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 		return due;
 	aap->status_dirty = false;
 	aap->status_made_ms = e->now_ms;
-	status = engine_status_of(e, aap, 100, e->now_ms);
-	patch = merge_patch_diff(old, status);
+	told = engine_status_told(aap);
+	status = engine_status_next(e, aap, told, ENGINE_STATUS_NODES_MAX, e->now_ms);
+	patch = merge_patch_diff(told, status);
 	if (!patch)
 		return INT64_MAX;
 	engine_announce(e, aap, status);
-	if (engine_is_complete(aap) && !str_equal(js_str(old, "currentRevision"), aap->served->id))
+	if (strcmp(js_str_or_empty(told, "currentRevision"), aap->current_id) != 0 ||
+	    (aap->counts.desired == 0 && engine_is_complete(aap)))
 		e->ops->completed(e->data, aap);
 	aap->status_writing = true;
 	e->ops->write_status(e->data, aap, patch);

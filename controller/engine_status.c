@@ -85,12 +85,12 @@ static void status_offer(const struct placement **heap, size_t n, size_t max,
 	heap[at] = p;
 }
 
-static struct json_object *status_node(const struct aap *aap, const struct placement *p)
+static struct json_object *status_node(const struct aap *aap, struct json_object *told,
+				       const struct placement *p)
 {
 	const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
 	struct placement_state s = engine_judge(p);
-	struct json_object *old =
-	    status_find(js_array(aap->object, "status.nodes"), "name", p->node->name);
+	struct json_object *old = status_find(js_array(told, "nodes"), "name", p->node->name);
 	CLEANUP(mem_freep)
 	char *message =
 	    mem_strndup(s.message ? s.message : "",
@@ -135,7 +135,7 @@ static size_t status_select(const struct aap *aap, const struct placement **firs
 }
 
 /* At most `max` of them, and no more than fit. Returns how many were left out. */
-static size_t status_nodes(const struct aap *aap, size_t max, size_t room,
+static size_t status_nodes(const struct aap *aap, struct json_object *told, size_t max, size_t room,
 			   struct json_object *ret_array)
 {
 	CLEANUP(mem_freep)
@@ -143,7 +143,7 @@ static size_t status_nodes(const struct aap *aap, size_t max, size_t room,
 	size_t n = status_select(aap, first, max), i, len;
 
 	for (i = 0; i < n && i < max; i++) {
-		struct json_object *node = status_node(aap, first[i]);
+		struct json_object *node = status_node(aap, told, first[i]);
 
 		js_print(node, &len);
 		if (len + 1 > room) {
@@ -244,8 +244,31 @@ static void status_put_rollout(const struct aap *aap, struct json_object *status
 	}
 }
 
-struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
-				     int64_t now_ms)
+void engine_profile_trim(struct json_object *obj)
+{
+	struct json_object *status = js_object(obj, "status"), *nodes = js_array(status, "nodes");
+
+	if (nodes)
+		js_put(status, "nodes", js_text(js_print(nodes, NULL)));
+}
+
+struct json_object *engine_status_told(const struct aap *aap)
+{
+	struct json_object *status = js_object(aap->object, "status"), *told = js_new(), *nodes;
+	const char *text = js_str(status, "nodes");
+	struct err err;
+
+	if (!status)
+		return told;
+	json_object_object_foreach(status, key, value)
+		js_put(told, key, json_object_get(value));
+	if (text && js_parse(text, strlen(text), &nodes, &err) == 0)
+		js_put(told, "nodes", nodes);
+	return told;
+}
+
+struct json_object *engine_status_next(struct engine *e, const struct aap *aap,
+				       struct json_object *told, size_t max_nodes, int64_t now_ms)
 {
 	struct json_object *status = js_new(), *nodes = js_new_array(), *reasons;
 	char now[CLOCK_TEXT_MAX];
@@ -261,10 +284,19 @@ struct json_object *engine_status_of(struct engine *e, const struct aap *aap, si
 	if (reasons)
 		js_put(status, "failureReasons", reasons);
 	js_print(status, &len);
-	omitted = status_nodes(
-	    aap, max_nodes, STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2), nodes);
+	omitted =
+	    status_nodes(aap, told, max_nodes,
+			 STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2), nodes);
 	js_put(status, "nodes", nodes);
 	if (omitted > 0)
 		js_put_i64(status, "nodesOmitted", (int64_t)omitted);
 	return status;
+}
+
+struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
+				     int64_t now_ms)
+{
+	CLEANUP(js_putp) struct json_object *told = engine_status_told(aap);
+
+	return engine_status_next(e, aap, told, max_nodes, now_ms);
 }

@@ -323,7 +323,11 @@ static struct json_object *fleet_parse(const char *text)
 
 static void fleet_seen(const char *profile)
 {
-	engine_profile_seen(fleet.engine, map_get(&fleet.objects, profile), fleet.now_ms);
+	struct json_object *obj = fleet_parse(js_print(map_get(&fleet.objects, profile), NULL));
+
+	engine_profile_trim(obj);
+	engine_profile_seen(fleet.engine, obj, fleet.now_ms);
+	json_object_put(obj);
 }
 
 static void answer_give(const struct answer *a)
