@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REVISION_NOTES "hauberk.dev/rollout-" /* annotations of rollout_spec.h begin so */
+
 void revisions_add(struct revisions *r, struct json_object *obj)
 {
 	struct json_object *id = js_get(js_object(obj, "metadata.labels"), "hauberk.dev/revision");
@@ -94,11 +96,28 @@ int revisions_former(const struct revisions *r, struct json_object *aap,
 		       js_str_or_empty(aap, "metadata.name"));
 }
 
+/* What a user once said of this very revision, such as abort, would hold for it again. */
+static struct json_object *revision_forgotten(const struct revision_seen *rev,
+					      struct json_object *aap)
+{
+	struct json_object *forgotten = js_new();
+
+	json_object_object_foreach(js_object(aap, "metadata.annotations"), key, value) {
+		if (str_has_prefix(key, REVISION_NOTES) &&
+		    json_object_is_type(value, json_type_string) &&
+		    str_has_prefix(json_object_get_string(value), rev->id))
+			js_put(forgotten, key, NULL);
+	}
+	return forgotten;
+}
+
 struct json_object *revision_patch(const struct revision_seen *rev, struct json_object *aap)
 {
 	struct json_object *patch = js_new(), *meta = js_new(), *spec = js_new();
 
 	js_put_str(meta, "resourceVersion", js_str(aap, "metadata.resourceVersion"));
+	if (js_object(aap, "metadata.annotations"))
+		js_put(meta, "annotations", revision_forgotten(rev, aap));
 	js_put(spec, "policy", json_object_get(js_at(rev->obj, "data.policy")));
 	js_put_str(spec, "mode", rev->mode);
 	if (js_at(aap, "spec.abstract"))
@@ -136,7 +155,12 @@ static const char *revisions_word(const struct revision_seen *rev, struct json_o
 {
 	bool current = str_equal(rev->id, js_str(aap, "status.currentRevision"));
 	bool target = str_equal(rev->id, js_str(aap, "status.updateRevision"));
+	const char *phase = js_str(aap, "status.rollout.phase");
+	bool back = str_equal(phase, "RollingBack") || str_equal(phase, "RolledBack") ||
+		    str_equal(phase, "Aborted");
 
+	if (target && !current && back)
+		return "rolled back";
 	if (current)
 		return target ? "current" : "last complete";
 	return target ? "rolling out" : NULL;

@@ -45,8 +45,8 @@ int revisions_former(const struct revisions *r, struct json_object *aap,
 /* True where spec asks for just this. */
 bool revision_is_asked_for(const struct revision_seen *rev, struct json_object *aap);
 
-/* The merge patch that makes spec ask for `rev`, valid for the object as it was read. The caller
- * owns it. */
+/* The merge patch that makes spec ask for `rev`, valid for the object as it was read, and takes off
+ * what annotations say of it from an earlier time. The caller owns it. */
 struct json_object *revision_patch(const struct revision_seen *rev, struct json_object *aap);
 
 /* How many of `nodes`, {holds} each, hold it. */

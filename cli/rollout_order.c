@@ -85,6 +85,10 @@ static int order_promote(const struct rollout_seen *s, int64_t now_ms, struct js
 	(void)now_ms;
 	if (order_is_over(s))
 		return order_refuse_over(s, "promote", err);
+	if (order_phase_is(s, "Failed"))
+		return err_set(err, -EPERM,
+			       "%s: the rollout of %s does not wait, it is stopped: %s", s->name,
+			       s->target, s->why);
 	if (s->step == 0)
 		return err_set(err, -EPERM, "%s: no step of the rollout of %s waits: %s", s->name,
 			       s->target,

@@ -30,17 +30,29 @@ const char *rollout_note(struct json_object *aap, const char *key)
 	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
+static bool rollout_is_one_of(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcmp(word, *words) == 0)
+			return true;
+	return false;
+}
+
 static void rollout_see_step(struct json_object *aap, int64_t now_ms, struct rollout_seen *s)
 {
+	static const char *const over[] = {"Complete", "RollingBack", "RolledBack", "Aborted",
+					   NULL};
+	static const char *const waiting[] = {"Soaking", "Paused", NULL};
 	struct json_object *steps = js_array(aap, "spec.rollout.steps");
 	int64_t index = js_i64(aap, "status.rollout.step.index", -1), filled_ms, left;
 
 	s->n_steps = js_len(steps);
-	if (index < 0 || (uint64_t)index >= s->n_steps || strcmp(s->phase, "Complete") == 0)
+	if (index < 0 || (uint64_t)index >= s->n_steps || rollout_is_one_of(s->phase, over))
 		return;
 	s->step = (size_t)index + 1;
 	s->soak_s = js_i64(js_item(steps, (size_t)index), "soakSeconds", 0);
-	s->step_filled = clock_parse(js_str(aap, "status.rollout.step.startedAt"), &filled_ms);
+	s->step_filled = rollout_is_one_of(s->phase, waiting) &&
+			 clock_parse(js_str(aap, "status.rollout.step.startedAt"), &filled_ms);
 	left = s->step_filled ? filled_ms + s->soak_s * 1000 - now_ms : 0;
 	s->soak_left_ms = s->soak_s > 0 && left > 0 ? left : 0;
 }
@@ -77,14 +89,6 @@ void rollout_see(struct json_object *aap, int64_t now_ms, struct rollout_seen *s
 bool rollout_is_paused(const struct rollout_seen *s)
 {
 	return (s->paused_by_spec || s->paused_by_note) && !s->resumed_by_note;
-}
-
-static bool rollout_is_one_of(const char *word, const char *const *words)
-{
-	for (; *words; words++)
-		if (strcmp(word, *words) == 0)
-			return true;
-	return false;
 }
 
 /* What ends a rollout for good; all else may still come right by itself. */

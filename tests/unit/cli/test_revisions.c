@@ -110,6 +110,26 @@ static void undo_edits_text_and_mode_of_the_object_as_it_was_read(void **state)
 	revisions_clear(&all);
 }
 
+static void undo_forgets_what_was_once_said_of_that_revision(void **state)
+{
+	struct revisions all = three();
+	struct json_object *aap = cli_json(
+	    "{'metadata':{'resourceVersion':'9','annotations':{'hauberk.dev/rollout-abort':"
+	    "'aaaaaaaaaaaa','hauberk.dev/rollout-promote':'aaaaaaaaaaaa/2',"
+	    "'hauberk.dev/rollout-pause':'bbbbbbbbbbbb','hauberk.dev/adopt':'aaaaaaaaaaaa'}}}");
+	struct json_object *patch = revision_patch(&all.all[0], aap);
+	char *text = cli_text(js_object(patch, "metadata"));
+
+	(void)state;
+	assert_string_equal(text, "{'resourceVersion':'9','annotations':{"
+				  "'hauberk.dev/rollout-abort':null,'hauberk.dev/rollout-promote':"
+				  "null}}");
+	free(text);
+	json_object_put(patch);
+	json_object_put(aap);
+	revisions_clear(&all);
+}
+
 static void the_table_says_which_is_which_and_how_many_nodes_hold_it(void **state)
 {
 	struct revisions all = three();
@@ -140,6 +160,26 @@ static void the_table_says_which_is_which_and_how_many_nodes_hold_it(void **stat
 	revisions_clear(&all);
 }
 
+static void a_revision_that_was_rolled_back_is_called_so(void **state)
+{
+	struct revisions all = three();
+	struct json_object *aap =
+	    cli_json("{'status':{'currentRevision':'bbbbbbbbbbbb','updateRevision':"
+		     "'cccccccccccc','rollout':{'phase':'Aborted'}}}");
+	struct table t;
+	char *text;
+
+	(void)state;
+	revisions_table(&all, aap, NULL, "revision", 0, &t);
+	text = table_text(&t);
+	assert_non_null(strstr(text, "-       last complete\n"));
+	assert_non_null(strstr(text, "-       rolled back\n"));
+	free(text);
+	table_deinit(&t);
+	json_object_put(aap);
+	revisions_clear(&all);
+}
+
 static void what_is_no_revision_of_ours_is_passed_over(void **state)
 {
 	struct json_object *obj = cli_json("{'metadata':{'labels':{}},'data':{'other':1}}");
@@ -158,7 +198,9 @@ int main(void)
 	    cmocka_unit_test(without_another_revision_there_is_nothing_to_undo),
 	    cmocka_unit_test(a_revision_is_found_by_number_and_by_id),
 	    cmocka_unit_test(undo_edits_text_and_mode_of_the_object_as_it_was_read),
+	    cmocka_unit_test(undo_forgets_what_was_once_said_of_that_revision),
 	    cmocka_unit_test(the_table_says_which_is_which_and_how_many_nodes_hold_it),
+	    cmocka_unit_test(a_revision_that_was_rolled_back_is_called_so),
 	    cmocka_unit_test(what_is_no_revision_of_ours_is_passed_over),
 	};
 

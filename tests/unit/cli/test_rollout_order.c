@@ -105,6 +105,10 @@ static void a_verb_that_makes_no_sense_now_says_why(void **state)
 	     "all have been passed"},
 	    {"promote", META("") STEPS STATUS("'phase':'Complete','step':{'index':2}"),
 	     "is complete: there is nothing to promote"},
+	    {"promote",
+	     META("") STEPS STATUS("'phase':'Failed','step':{'index':0,'startedAt':"
+				   "'2026-01-01T00:00:00Z'}"),
+	     "does not wait, it is stopped"},
 	    {"abort", META("") STATUS("'phase':'Complete'"), "nothing to abort"},
 	    {"abort", META("") STATUS("'phase':'RollingBack'"), "is being rolled back"},
 	    {"abort",

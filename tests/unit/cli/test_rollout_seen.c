@@ -121,6 +121,12 @@ static void a_line_says_how_far_it_is_and_what_it_waits_for(void **state)
 	     "rollout promote webapp"},
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Paused','step':{'index':2}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; Paused"},
+	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Aborted','step':{'index':1,'"
+					  "startedAt':'2026-01-01T00:00:00Z'}}}}",
+	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; Aborted"},
+	    {"{" SEEN STEPS STATUS COUNTS
+	     "'rollout':{'phase':'Failed','step':{'index':1,'startedAt':'2026-01-01T00:00:00Z'}}}}",
+	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; step 2 of 2; Failed"},
 	    {"{'metadata':{'name':'webapp','generation':3}," STATUS "'readyNodes':1}}",
 	     "waiting for the controller to see the newest change"},
 	};
