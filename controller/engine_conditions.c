@@ -80,32 +80,36 @@ static bool condition_is_refused(const struct aap *aap)
 	return aap->accept == ACCEPT_PARSE_ERROR || aap->accept == ACCEPT_FORBIDDEN;
 }
 
-/* The first that holds. */
+/* The first that holds; NULL: it is ready. */
+static const char *condition_unready(const struct aap *aap)
+{
+	if (condition_is_refused(aap))
+		return "InvalidPolicy";
+	if (aap->accept == ACCEPT_NAME_CONFLICT)
+		return "NameConflict";
+	if (engine_is_leaving(aap) && (aap->spec.deleting || aap->placements.n > 0))
+		return "RolloutInProgress";
+	if (condition_went_back(aap) || condition_in_phase(aap, ROLLOUT_ROLLING_BACK))
+		return "RolledBack";
+	if (aap->counts.failed > 0)
+		return "NodesFailed";
+	if (condition_in_phase(aap, ROLLOUT_PAUSED))
+		return "RolloutPaused";
+	if (aap->accept == ACCEPT_COMPILING || !engine_is_complete(aap))
+		return "RolloutInProgress";
+	return NULL;
+}
+
 static struct condition condition_ready(const struct aap *aap)
 {
-	const struct placement_counts *c = &aap->counts;
-	struct condition ready = {.type = "Ready", .status = "False", .message = ""};
+	const char *unready = condition_unready(aap);
 
-	if (condition_is_refused(aap))
-		ready.reason = "InvalidPolicy";
-	else if (aap->accept == ACCEPT_NAME_CONFLICT)
-		ready.reason = "NameConflict";
-	else if (engine_is_leaving(aap) && (aap->spec.deleting || aap->placements.n > 0))
-		ready.reason = "RolloutInProgress";
-	else if (condition_went_back(aap) || condition_in_phase(aap, ROLLOUT_ROLLING_BACK))
-		ready.reason = "RolledBack";
-	else if (c->failed > 0)
-		ready.reason = "NodesFailed";
-	else if (condition_in_phase(aap, ROLLOUT_PAUSED))
-		ready.reason = "RolloutPaused";
-	else if (aap->accept == ACCEPT_COMPILING || !engine_is_complete(aap))
-		ready.reason = "RolloutInProgress";
-	else
-		ready = (struct condition){"Ready", "True",
-					   c->desired == 0 && aap->spec.enabled ? "NoMatchingNodes"
+	if (unready)
+		return (struct condition){"Ready", "False", unready, ""};
+	return (struct condition){"Ready", "True",
+				  aap->counts.desired == 0 && aap->spec.enabled ? "NoMatchingNodes"
 										: "RolloutComplete",
-					   ""};
-	return ready;
+				  ""};
 }
 
 static struct condition condition_accepted(const struct aap *aap)

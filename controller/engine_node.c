@@ -142,23 +142,30 @@ static bool engine_make_set(struct engine *e, struct node *node)
 	return true;
 }
 
+/* Will it be known soon what the node was told of it by a former leader? */
+static bool engine_is_coming(const struct placement *p)
+{
+	const struct sync_status *report = engine_report_of(p->node, p->aap->spec.name);
+	const struct build *build = engine_build(p->assigned, p->node->features);
+
+	if (!p->selected || !report || !*report->target || engine_has_item(p))
+		return false;
+	return p->assigned ? !build || build->state == BUILD_WAITING
+			   : engine_is_fetching(p->aap, report->target);
+}
+
 /* A new leader tells a node nothing while it does not know yet all that a former one had told it:
  * a set that lacks a profile would make an orphan of what is loaded there. */
 static bool engine_set_is_early(struct engine *e, const struct node *node)
 {
-	const struct sync_status *report;
 	void *value;
 	size_t it = 0;
 
 	if (node->set || e->now_ms >= e->start_ms + ENGINE_TAKEOVER_MS)
 		return false;
-	while (map_next(&node->placements, &it, NULL, &value)) {
-		const struct placement *p = value;
-
-		report = engine_report_of(node, p->aap->spec.name);
-		if (p->selected && report && *report->target && !engine_has_item(p))
+	while (map_next(&node->placements, &it, NULL, &value))
+		if (engine_is_coming(value))
 			return true;
-	}
 	return false;
 }
 

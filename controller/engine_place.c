@@ -134,6 +134,8 @@ void engine_place_again(struct engine *e, struct placement *p)
 		p->since_ms = e->now_ms;
 	if ((s.state == NODE_DRAINING) != (p->state.state == NODE_DRAINING))
 		engine_mark_node(e, p->node);
+	if (s.desired != p->state.desired)
+		p->aap->rollout.due = true; /* shares are of those */
 	placement_count(&p->aap->counts, &p->state, -1);
 	placement_count(&p->aap->counts, &s, 1);
 	p->state = s;

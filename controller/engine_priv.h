@@ -95,6 +95,7 @@ bool engine_has_build(const struct revision *rev, const struct node *node); /* t
 int64_t engine_compile(struct engine *e, struct aap *aap);
 /* This revision is to be read back, once: by the next engine_fetch_step(). */
 void engine_fetch(struct aap *aap, const char *id);
+bool engine_is_fetching(const struct aap *aap, const char *id);
 /* Ask for what is to be read back. Returns when to try again. */
 int64_t engine_fetch_step(struct engine *e, struct aap *aap);
 

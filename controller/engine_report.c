@@ -124,8 +124,8 @@ const struct sync_status *engine_report_find(const struct node_report *report, c
 
 	if (report->n == 0)
 		return NULL;
-	found =
-	    bsearch(name, report->items, report->n, sizeof(*report->items), report_compare_names);
+	found = bsearch(name, report->items, report->n, sizeof(const struct sync_status *),
+			report_compare_names);
 	return found ? *found : NULL;
 }
 
@@ -138,7 +138,7 @@ struct node_report engine_report_keep(struct engine *e, const struct node_report
 				      struct sync_report *report)
 {
 	struct node_report ret = {
-	    .items = mem_alloc(report->n, sizeof(*ret.items)),
+	    .items = mem_alloc(report->n, sizeof(const struct sync_status *)),
 	    .n = report->n,
 	    .apparmor_enabled = report->apparmor_enabled,
 	    .apparmor_reason = STEAL(report->apparmor_reason),

@@ -254,6 +254,13 @@ static struct revision_fetch *engine_fetch_find(const struct aap *aap, const cha
 	return NULL;
 }
 
+bool engine_is_fetching(const struct aap *aap, const char *id)
+{
+	const struct revision_fetch *f = engine_fetch_find(aap, id);
+
+	return f && f->tries < ENGINE_FETCHES_MAX;
+}
+
 void engine_fetch(struct aap *aap, const char *id)
 {
 	struct revision_fetch *f;
@@ -286,6 +293,19 @@ int64_t engine_fetch_step(struct engine *e, struct aap *aap)
 	return next;
 }
 
+/* Nodes that were told it wait no more for what they are told next. */
+static void engine_fetch_given_up(struct engine *e, struct aap *aap, const char *id)
+{
+	void *value;
+	size_t it = 0;
+
+	if (strcmp(id, aap->current_id) == 0)
+		aap->current_lost = true;
+	while (map_next(&aap->placements, &it, NULL, &value))
+		if (!((struct placement *)value)->assigned)
+			engine_mark_node(e, ((struct placement *)value)->node);
+}
+
 /* It is asked for again, ever more seldom, and then not any more. */
 static void engine_fetch_failed(struct engine *e, struct aap *aap, struct revision_fetch *f,
 				bool for_good)
@@ -293,8 +313,8 @@ static void engine_fetch_failed(struct engine *e, struct aap *aap, struct revisi
 	f->asked = false;
 	f->retry_ms = e->now_ms + ((int64_t)ENGINE_FETCH_RETRY_MS << f->tries);
 	f->tries = for_good ? ENGINE_FETCHES_MAX : f->tries + 1;
-	if (f->tries >= ENGINE_FETCHES_MAX && strcmp(f->id, aap->current_id) == 0)
-		aap->current_lost = true;
+	if (f->tries >= ENGINE_FETCHES_MAX)
+		engine_fetch_given_up(e, aap, f->id);
 	aap->rollout.due = true;
 	engine_mark_step(e, aap);
 }

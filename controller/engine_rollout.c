@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "controller/engine_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,11 +79,8 @@ void engine_rollout_recall(struct aap *aap)
 	clock_parse(js_str(status, "rollout.startedAt"), &s->started_ms);
 	s->step = (unsigned int)js_i64(status, "rollout.step.index", 0);
 	clock_parse(js_str(status, "rollout.step.startedAt"), &s->step_started_ms);
-	if (strlen(hash) < sizeof(s->step_hash))
-		strcpy(s->step_hash, hash);
-	hash = js_str_or_empty(status, "rollout.restart");
-	if (strlen(hash) < sizeof(s->restart))
-		strcpy(s->restart, hash);
+	snprintf(s->step_hash, sizeof(s->step_hash), "%s", hash);
+	snprintf(s->restart, sizeof(s->restart), "%s", js_str_or_empty(status, "rollout.restart"));
 	if (str_equal(js_str(status, "updateRevision"), s->revision))
 		aap->rollout.told_before = js_i64(status, "updatedNodes", 0);
 }

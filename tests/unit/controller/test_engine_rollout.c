@@ -328,6 +328,41 @@ static void a_node_that_joins_in_mid_rollout_gets_the_current_revision(void **st
 	assert_string_equal(fleet_ready("a"), "RolloutComplete");
 }
 
+static void a_node_half_way_keeps_what_it_has_until_its_turn(void **state)
+{
+	const char *paused = ",\"rollout\":{\"paused\":true}";
+	char y[PROFILE_REVISION_SIZE];
+	const char *x = installed(4, CANARY);
+
+	(void)state;
+	fleet_apply("a", "y", CANARY);
+	memcpy(y, fleet_revision("a"), sizeof(y));
+	fleet_apply("a", "z", paused);
+	fleet_wait(3);
+	buf_clear(&fleet.told);
+	/* Also under a new leader, who has to read back what it was told. */
+	fleet_kill_controller();
+	fleet_wait(20);
+	assert_string_equal(buf_text(&fleet.told), "");
+	assert_int_equal(fleet_holding("a", x), 3);
+	assert_int_equal(fleet_holding("a", y), 1);
+	fleet_apply("a", "z", ONE_BY_ONE);
+	fleet_wait(2);
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
+}
+
+static void a_revision_that_cannot_be_read_back_holds_up_nobody(void **state)
+{
+	(void)state;
+	installed(4, CANARY);
+	fleet_apply("a", "y", CANARY);
+	map_clear(&fleet.revisions, free);
+	fleet_kill_controller();
+	fleet_wait(100);
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+}
+
 static void an_edit_back_compiles_nothing(void **state)
 {
 	const char *x = installed(6, CANARY);
@@ -460,6 +495,8 @@ int main(void)
 	    T(a_takeover_goes_on_where_the_former_leader_was),
 	    T(a_takeover_counts_who_was_told_and_is_silent),
 	    T(a_node_that_joins_in_mid_rollout_gets_the_current_revision),
+	    T(a_node_half_way_keeps_what_it_has_until_its_turn),
+	    T(a_revision_that_cannot_be_read_back_holds_up_nobody),
 	    T(an_edit_back_compiles_nothing),
 	    T(a_refused_text_stops_no_rollout),
 	    T(two_profiles_roll_out_side_by_side),
