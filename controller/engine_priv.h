@@ -4,7 +4,8 @@
  * What the parts of the engine share: engine.c takes facts in and works them off, engine_due.c
  * knows who waits for a time. engine_profile.c decides for one profile, engine_revision.c keeps its
  * revisions, engine_rollout.c brings one to the nodes, engine_removal.c takes it away.
- * engine_place.c keeps what one node is to one profile, engine_node.c what one node should hold.
+ * engine_place.c keeps what one node is to one profile, engine_set.c what one node should hold of
+ * all; engine_node.c has the nodes, engine_agent.c and engine_report.c what their agents say.
  * engine_status.c and engine_conditions.c say so.
  *
  * Costs, with N nodes and P profiles: a report O(P of that node + log N), a new node O(P), a turn
@@ -132,7 +133,13 @@ int64_t engine_nodes_sweep(struct engine *e);
 /* The time to hold back what a new leader does not know yet is over. */
 void engine_nodes_release(struct engine *e);
 bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);
-bool engine_has_item(const struct placement *p); /* its set says something of it */
+
+/* engine_set.c */
+bool engine_has_item(const struct placement *p);           /* its node's set says something of it */
+bool engine_set_make(struct engine *e, struct node *node); /* true when it is another one */
+/* There is none yet, and what it should say will be known soon. */
+bool engine_set_is_early(struct engine *e, const struct node *node);
+void engine_set_unref(struct engine *e, struct set_body *set);
 
 /* engine_report.c: what agents say, each thing kept once. */
 const struct sync_status *engine_report_of(const struct node *node, const char *name);
