@@ -49,7 +49,7 @@ static bool engine_set_item(const struct placement *p, struct sync_item *item)
 		return true;
 	rev = engine_tellable(p);
 	build = engine_build(rev, p->node->features);
-	if (!build)
+	if (!rev || !build)
 		return false;
 	item->want = SYNC_LOADED;
 	memcpy(item->revision, rev->id, sizeof(item->revision));

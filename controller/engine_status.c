@@ -130,7 +130,7 @@ static size_t status_select(const struct aap *aap, const struct placement **firs
 		status_offer(first, n < max ? n : max, max, p);
 		n++;
 	}
-	qsort(first, n < max ? n : max, sizeof(*first), status_compare);
+	qsort(first, n < max ? n : max, sizeof(const struct placement *), status_compare);
 	return n;
 }
 

@@ -21,7 +21,9 @@ struct history {
 	struct kube_client *client;
 	struct history_spec spec;
 	struct kube_informer *informer;
-	char *path; /* of the collection */
+	char *path;        /* of the collection */
+	struct map newest; /* a profile's uid -> the object with the highest number */
+	bool changed;      /* objects came or went since `newest` was made */
 	struct list writes;
 };
 
@@ -81,16 +83,31 @@ static bool history_is_of(struct json_object *obj, const struct aap *aap)
 	return strcmp(history_note(obj, "metadata.labels", HISTORY_UID_LABEL), aap->spec.uid) == 0;
 }
 
-static int64_t history_newest(const struct history *h, const struct aap *aap)
+/* One walk for all profiles, where one each would cost the square of their number at start. */
+static void history_look(struct history *h)
 {
-	struct json_object *obj;
-	int64_t newest = 0;
+	struct json_object *obj, *best;
 	size_t it = 0;
 
-	while (kube_informer_next(h->informer, &it, NULL, &obj))
-		if (history_is_of(obj, aap) && history_number(obj) > newest)
-			newest = history_number(obj);
-	return newest;
+	map_clear(&h->newest, NULL);
+	while (kube_informer_next(h->informer, &it, NULL, &obj)) {
+		const char *uid = history_note(obj, "metadata.labels", HISTORY_UID_LABEL);
+
+		best = map_get(&h->newest, uid);
+		if (!best || history_number(obj) > history_number(best))
+			map_put(&h->newest, uid, obj);
+	}
+	h->changed = false;
+}
+
+static int64_t history_newest(struct history *h, const struct aap *aap)
+{
+	struct json_object *obj;
+
+	if (h->changed)
+		history_look(h);
+	obj = map_get(&h->newest, aap->spec.uid);
+	return obj ? history_number(obj) : 0;
 }
 
 static struct json_object *history_find(const struct history *h, const struct aap *aap,
@@ -102,11 +119,25 @@ static struct json_object *history_find(const struct history *h, const struct aa
 	return kube_informer_get(h->informer, key);
 }
 
-bool history_is_newest(const struct history *h, const struct aap *aap, const char *revision)
+bool history_is_newest(struct history *h, const struct aap *aap, const char *revision)
 {
 	struct json_object *obj = history_find(h, aap, revision);
 
 	return obj && history_number(obj) == history_newest(h, aap);
+}
+
+static void history_on_change(void *data, struct json_object *obj)
+{
+	struct history *h = data;
+
+	(void)obj;
+	h->changed = true;
+}
+
+static void history_on_update(void *data, struct json_object *old, struct json_object *obj)
+{
+	(void)old;
+	history_on_change(data, obj);
 }
 
 static void history_on_synced(void *data)
@@ -128,6 +159,9 @@ struct history *history_start(struct kube_client *client, const struct history_s
 	struct kube_informer_spec informer = {
 	    .label_selector = HISTORY_UID_LABEL,
 	    .as_metadata = true,
+	    .on_add = history_on_change,
+	    .on_update = history_on_update,
+	    .on_delete = history_on_change,
 	    .on_synced = history_on_synced,
 	    .on_trouble = history_on_trouble,
 	    .data = h,
@@ -137,6 +171,7 @@ struct history *history_start(struct kube_client *client, const struct history_s
 	h->spec = *spec;
 	h->path = mem_printf("/apis/apps/v1/namespaces/%s/controllerrevisions", spec->namespace_);
 	list_init(&h->writes);
+	h->changed = true;
 	informer.path = h->path;
 	h->informer = kube_informer_start(client, &informer);
 	return h;
@@ -397,6 +432,7 @@ void history_close(struct history *h)
 		history_op_free(op);
 	}
 	kube_informer_close(h->informer);
+	map_clear(&h->newest, NULL);
 	free(h->path);
 	free(h);
 }

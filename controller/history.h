@@ -29,7 +29,7 @@ struct history *history_start(struct kube_client *client, const struct history_s
 bool history_has_synced(const struct history *history);
 
 /* Is this revision recorded, as the newest one of its profile? */
-bool history_is_newest(const struct history *history, const struct aap *aap, const char *revision);
+bool history_is_newest(struct history *history, const struct aap *aap, const char *revision);
 
 /* Write it, or make an older one the newest again. `recorded` follows. */
 void history_record(struct history *history, const struct aap *aap, const struct revision *rev);

@@ -108,7 +108,7 @@ static void assert_status_is_sound(struct json_object *status, const char *profi
 	if (str_equal(fleet_condition(profile, "Stalled", "status"), "True") &&
 	    !str_equal(fleet_condition(profile, "Accepted", "status"), "False"))
 		assert_string_equal(fleet_condition(profile, "Progressing", "status"), "False");
-	assert_true(strlen(js_print(status, NULL)) <= 24 * 1024);
+	assert_true(strlen(js_print(status, NULL)) <= 24576);
 }
 
 static void op_write_status(void *data, const struct aap *aap, struct json_object *patch)
