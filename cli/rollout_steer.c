@@ -111,9 +111,10 @@ static int rollout_order_undo(const struct revision_seen *rev, struct json_objec
 	ret->patch = revision_patch(rev, aap);
 	ret->said = mem_printf(
 	    "%s: spec is what it was in revision %lld (%s, %s) again: policy and mode were "
-	    "edited, and a rollout begins\nWhere a Git repository applies this object, it will "
+	    "edited; follow it with: kubectl hauberk rollout status %s -w\nWhere a Git repository "
+	    "applies this object, it will "
 	    "undo this at its next turn: change it there as well.",
-	    name, (long long)rev->number, rev->id, rev->mode);
+	    name, (long long)rev->number, rev->id, rev->mode, name);
 	return 0;
 }
 
