@@ -156,11 +156,74 @@ static void sums_are_kept_by_difference(void **state)
 	assert_memory_equal(&c, &zero, sizeof(c));
 }
 
+static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(void **state)
+{
+#define NEW "aaaaaaaaaaaa"
+	struct sync_status old = says(SYNC_STATE_LOADED, REV, REV, hashes_sha1, 2);
+	struct sync_status loaded = says(SYNC_STATE_LOADED, NEW, NEW, hashes_sha1, 2);
+	struct sync_status moving = says(SYNC_STATE_PENDING, REV, NEW, NULL, 0);
+	struct sync_status fresh = says(SYNC_STATE_PENDING, "", NEW, NULL, 0);
+	struct sync_status failed = says(SYNC_STATE_FAILED, REV, NEW, NULL, 0);
+	struct sync_status conflict = says(SYNC_STATE_FAILED, "", NEW, NULL, 0);
+	struct sync_status conflict_old = says(SYNC_STATE_FAILED, "", REV, NULL, 0);
+	const struct placement_rollout none = {0};
+	const struct placement_rollout told = {.target = NEW, .told = true};
+	const struct placement_rollout settled = {.target = NEW, .told = true, .settled = true};
+	const struct placement_rollout not_told = {.target = NEW};
+	const struct placement_rollout joined = {.target = NEW, .joined = true};
+#define TOLD AGENT, .selected = true, .assigned = NEW, .build = &build_ok
+#define NOT_TOLD AGENT, .selected = true, .assigned = REV, .waits = true, .build = &build_ok
+	const struct {
+		struct placement_facts facts;
+		const struct placement_rollout *rollout;
+		enum rollout_class class_;
+		bool holds_other, back;
+	} cases[] = {
+	    {{NOT_TOLD, .report = &old}, &none, ROLLOUT_NONE, false, false},
+	    {{AGENT, .report = &old}, &not_told, ROLLOUT_NONE, false, false},
+	    {{NOT_TOLD, .report = &old}, &not_told, ROLLOUT_OLD, true, false},
+	    {{NOT_TOLD}, &not_told, ROLLOUT_EMPTY, false, false},
+	    {{NOT_TOLD, .report = &loaded}, &not_told, ROLLOUT_OLD, false, true},
+	    {{NOT_TOLD, .report = &conflict_old}, &not_told, ROLLOUT_TROUBLED, false, false},
+	    {{.selected = true}, &not_told, ROLLOUT_UNHEARD, false, false},
+	    {{.selected = true}, &joined, ROLLOUT_ABSENT, false, false},
+	    {{.selected = true, .away = true}, &not_told, ROLLOUT_NONE, false, false},
+	    {{.selected = true, .away = true, .away_ready = true},
+	     &not_told,
+	     ROLLOUT_ABSENT,
+	     false,
+	     false},
+	    {{TOLD, .report = &moving}, &told, ROLLOUT_MOVING, true, false},
+	    {{TOLD, .report = &fresh}, &told, ROLLOUT_MOVING_EMPTY, false, false},
+	    {{TOLD, .report = &loaded}, &told, ROLLOUT_SETTLING, false, false},
+	    {{TOLD, .report = &loaded}, &settled, ROLLOUT_DONE, false, false},
+	    {{TOLD, .report = &failed}, &told, ROLLOUT_FAILED, true, false},
+	    {{TOLD, .report = &conflict}, &told, ROLLOUT_TROUBLED, false, false},
+	    {{TOLD, .report = &loaded, .away = true}, &settled, ROLLOUT_LOST, false, false},
+	    {{TOLD, .report = &fresh, .away = true}, &told, ROLLOUT_ABSENT, false, false},
+	    {{TOLD, .report = &failed, .away = true}, &told, ROLLOUT_FAILED, true, false},
+	};
+	size_t i;
+
+	(void)state;
+	failed.reason = SYNC_REASON_LOAD_FAILED;
+	conflict.reason = conflict_old.reason = SYNC_REASON_NAME_CONFLICT;
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct placement_share s = placement_share(&cases[i].facts, cases[i].rollout);
+
+		if (s.class_ != cases[i].class_ || s.holds_other != cases[i].holds_other ||
+		    s.back != cases[i].back)
+			fail_msg("case %zu: class %d, holds other %d, back %d", i, s.class_,
+				 s.holds_other, s.back);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_node_is_judged_by_what_it_read_back),
 	    cmocka_unit_test(sums_are_kept_by_difference),
+	    cmocka_unit_test(a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
