@@ -383,6 +383,7 @@ static void agent_on_done(struct conn *conn, int status, const char *body, size_
 		return;
 	if (status == 0) {
 		a->fleet->counts.broken++;
+		agent_complain(a, conn->why);
 		agent_wait(a, &a->backoff);
 	} else if (status != 200) {
 		agent_on_refusal(a, status, body, n);

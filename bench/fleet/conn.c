@@ -101,10 +101,14 @@ void conn_close(struct conn *conn)
 	conn->state = CONN_CLOSED;
 }
 
-static void conn_fail(struct conn *conn)
+static void conn_fail(struct conn *conn, const char *what)
 {
 	bool resting = conn->state == CONN_IDLE;
+	unsigned long code = ERR_peek_error();
+	int error = errno;
 
+	snprintf(conn->why, sizeof(conn->why), "%s: %s", what,
+		 code ? ERR_reason_error_string(code) : strerror(error));
 	ERR_clear_error();
 	conn_close(conn);
 	if (!resting)
@@ -188,7 +192,7 @@ static void conn_read(struct conn *conn)
 	while ((n = SSL_read(conn->ssl, chunk, sizeof(chunk))) > 0) {
 		if (conn->state != CONN_EXCHANGE || !buf_add(&conn->in, chunk, (size_t)n) ||
 		    (conn->n_head == 0 && !conn_read_head(conn))) {
-			conn_fail(conn);
+			conn_fail(conn, "no response of the controller's");
 			return;
 		}
 		if (conn->n_head > 0 && conn->in.len >= conn->n_head + conn->n_body) {
@@ -197,7 +201,7 @@ static void conn_read(struct conn *conn)
 		}
 	}
 	if (!conn_again(conn, n))
-		conn_fail(conn);
+		conn_fail(conn, "while reading");
 }
 
 static void conn_write(struct conn *conn)
@@ -208,7 +212,7 @@ static void conn_write(struct conn *conn)
 
 		if (n <= 0) {
 			if (!conn_again(conn, n))
-				conn_fail(conn);
+				conn_fail(conn, "while writing");
 			return;
 		}
 		conn->n_sent += (size_t)n;
@@ -222,19 +226,29 @@ static void conn_shake(struct conn *conn)
 
 	if (r != 1) {
 		if (!conn_again(conn, r))
-			conn_fail(conn);
+			conn_fail(conn, "while connecting");
 		return;
 	}
 	conn->state = CONN_EXCHANGE;
 	conn_write(conn);
 }
 
+static int conn_error(const struct conn *conn)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+	return error;
+}
+
 static void conn_on_event(uv_poll_t *poll, int status, int events)
 {
 	struct conn *conn = poll->data;
 
-	if (status < 0) {
-		conn_fail(conn);
+	if (status < 0) { /* libuv says EBADF, whatever it is */
+		errno = conn_error(conn);
+		conn_fail(conn, "on the socket");
 		return;
 	}
 	if (conn->state == CONN_CONNECTING)

@@ -50,7 +50,8 @@ struct conn {
 	size_t n_head; /* of the response; 0: not whole yet */
 	size_t n_body; /* as Content-Length says */
 	int status;
-	bool last; /* the peer closes after this response */
+	bool last;     /* the peer closes after this response */
+	char why[128]; /* the last one broke */
 	/* The response is whole: `body` is valid during the call. Or it will not come: status 0. */
 	void (*done)(struct conn *conn, int status, const char *body, size_t n);
 };

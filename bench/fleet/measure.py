@@ -1,6 +1,7 @@
 """What is measured of a fleet, in the order in which it happens."""
 import json
 import time
+from collections import Counter
 
 import members
 import texts
@@ -85,17 +86,17 @@ def settle(f, quiet_s=3, timeout_s=300):
     wait_until(quiet, timeout_s, "the controller to have nothing left to write", every_s=0.5)
 
 
-def served(f, mark, since, timeout_s=CONNECT_S):
+def served(f, mark, timeout_s=CONNECT_S):
     """When the last agent was served, which is when its token has been reviewed: its report is taken in the same moment. All are
-    when each has a poll that is held, and nothing has been asked for a while, neither by agents nor about them."""
-    def reviews():
-        return [e.answered for e in f.audit.entries(mark) if e.kind == "review"]
-
+    when so many tokens have been, each agent has a poll that is held, and nothing has been asked for a while. To a controller that
+    was just started every token is new."""
     def quiet():
         counts = f.agents.now()
-        last = max([counts.get("asked_us", 0) / 1e6, *reviews()])
-        return last if counts.get("polling") == f.n and last > since and time.time() - last > QUIET_S else None
-    return wait_until(quiet, timeout_s, f"{f.n} agents to be served", every_s=0.2)
+        reviews = [e.answered for e in f.audit.entries(mark) if e.kind == "review" and e.status == 201]
+        last = max([counts.get("asked_us", 0) / 1e6, *reviews])
+        done = len(reviews) >= f.n and counts.get("polling") == f.n and time.time() - last > QUIET_S
+        return last if done else None
+    return wait_until(quiet, timeout_s, f"{f.n} agents to be served", every_s=0.5)
 
 
 def lease_taken(f):
@@ -109,7 +110,7 @@ def connect(f):
     cpu, mark = process.cpu_s(), f.audit.mark()
     f.agents = Agents(f.lab, f.scratch / "agents", f.scratch / "ca.pem", f.args.load_ms, f.args.fail_permille, f.args.drop_permille,
                       f.lab.state.logs / "fleet-agents.log")
-    at = served(f, mark, began)
+    at = served(f, mark)
     settle(f)
     counts, entries = f.agents.now(), f.audit.entries(mark)
     f.row("connect_all_s", "s", at - began)
@@ -219,7 +220,7 @@ def restart(f, suffix, stop):
     stop()
     began = time.time()
     f.lab.start("controller")
-    at, leading = served(f, mark, began), lease_taken(f)
+    at, leading = served(f, mark), lease_taken(f)
     settle(f)
     process, after, entries = Process(f.lab), f.agents.now(), f.audit.entries(mark)
     f.row(f"reconnect_all{suffix}_s", "s", at - (leading if suffix else began))
@@ -229,10 +230,14 @@ def restart(f, suffix, stop):
     f.row(f"reconnect{suffix}_refusals", "answers", after["turned_away"] - before["turned_away"])
     f.row(f"reconnect{suffix}_broken_connections", "connections", after["broken"] - before["broken"])
     f.row(f"reconnect{suffix}_loads", "loads", after["loads"] - before["loads"])
+    f.row(f"reconnect{suffix}_sets", "sets", after["sets"] - before["sets"])
     f.row(f"reconnect{suffix}_api_writes", "writes", sum(e.kind == "write" for e in entries))
     f.row(f"reconnect{suffix}_api_refusals", "answers", sum(e.status == 429 for e in entries))
     f.row(f"reconnect{suffix}_token_reviews", "reviews", sum(e.kind == "review" for e in entries))
     f.row(f"memory_after_reconnect{suffix}_ratio", "", process.rss_mib() / memory)
     print(f"  started again{suffix.replace('_', ' ')}: all served {at - began:.1f} s after the start, {at - leading:.1f} s after the Lease", flush=True)
+    for resource, number in Counter((e.verb, e.resource) for e in entries if e.kind == "write").items():
+        print("  writes meanwhile:", *resource, number)
+    f.row(f"memory_before_reconnect{suffix}_mib", "MiB", memory)
     if after["loads"] != before["loads"]:
         raise LabError(f"{after['loads'] - before['loads']} loads although nothing had changed")
