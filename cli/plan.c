@@ -63,7 +63,7 @@ static int plan_check(const struct buf *bytes, const char *name, struct err *err
 static int plan_read(struct plan_run *run, struct err *err)
 {
 	struct buf bytes = BUF_INIT(MANIFEST_MAX);
-	bool input = strcmp(run->file, "-") == 0;
+	bool input = str_equal(run->file, "-");
 	const char *name = input ? "(standard input)" : run->file;
 	int r = file_read(input ? "/dev/stdin" : run->file, &bytes, err);
 

@@ -145,7 +145,7 @@ void revision_age(int64_t ms, char out[16])
 		snprintf(out, 16, "%ds", (int)s);
 	else if (s < 3600)
 		snprintf(out, 16, "%dm", (int)(s / 60));
-	else if (s < 2 * 86400)
+	else if (s < (int64_t)2 * 86400)
 		snprintf(out, 16, "%dh", (int)(s / 3600));
 	else
 		snprintf(out, 16, "%dd", (int)(s / 86400 % 1000000));

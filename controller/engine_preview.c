@@ -102,7 +102,8 @@ static bool preview_is_desired(const struct node *node)
 static void preview_judge_chosen(struct preview *v, struct preview_node *n,
 				 const struct sync_status *report)
 {
-	bool has_it = strcmp(n->holds, v->revision) == 0 && report->state == SYNC_STATE_LOADED;
+	bool has_it =
+	    report && strcmp(n->holds, v->revision) == 0 && report->state == SYNC_STATE_LOADED;
 
 	n->reason = preview_wait_reason(n->node);
 	if (n->reason)

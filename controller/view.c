@@ -16,7 +16,7 @@ static void view_put_text(struct json_object *obj, const char *key, const char *
 
 	if (!text || !*text)
 		return;
-	copy = mem_strndup(text, strnlen(text, 2 * VIEW_MESSAGE_MAX));
+	copy = mem_strndup(text, strnlen(text, 2 * (size_t)VIEW_MESSAGE_MAX));
 	str_make_printable(copy, VIEW_MESSAGE_MAX);
 	js_put_str(obj, key, copy);
 }

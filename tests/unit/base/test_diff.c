@@ -84,7 +84,7 @@ static char *numbered(const char *word, size_t n)
 
 static void what_has_nothing_in_common_is_one_block_out_and_one_in(void **state)
 {
-	char *from = numbered("old", 2 * DIFF_EDITS_MAX), *to = numbered("new", 3);
+	char *from = numbered("old", 2 * (size_t)DIFF_EDITS_MAX), *to = numbered("new", 3);
 	char *diff = diff_of(from, to);
 
 	(void)state;
@@ -115,9 +115,9 @@ static char *patched(const char *from, const char *diff)
 
 	while (*line) {
 		const char *next = strchr(line, '\n') + 1;
-		size_t start = 0;
+		size_t start = line[0] == '@' ? strtoul(line + 4, NULL, 10) : 0;
 
-		if (sscanf(line, "@@ -%zu", &start) == 1) {
+		if (strncmp(line, "@@ -", 4) == 0) {
 			bool none = strstr(line, ",0 +") && strstr(line, ",0 +") < next;
 
 			for (start = none ? start : start - 1; passed < start; passed++) {

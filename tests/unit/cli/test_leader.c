@@ -161,19 +161,18 @@ static void a_url_that_is_given_is_asked(void **state)
 static void what_it_says_instead_becomes_a_sentence(void **state)
 {
 	static const struct {
-		int status;
-		const char *body;
-		int r;
-		const char *why;
+		int status, r;
+		const char *body, *why;
 	} cases[] = {
-	    {404, "{\"message\":\"there is no node n9\"}", -ENOENT, "there is no node n9"},
-	    {400, "{\"message\":\"spec.policy is missing\"}", -EIO, "spec.policy is missing"},
-	    {503, "{\"message\":\"this replica does not lead\",\"leader\":\"pod-b@10.0.0.2:8443\"}",
-	     -EAGAIN, "this replica does not lead; the leader is pod-b@10.0.0.2:8443"},
-	    {503, "{\"message\":\"this replica does not lead\",\"leader\":\"\"}", -EAGAIN,
+	    {404, -ENOENT, "{\"message\":\"there is no node n9\"}", "there is no node n9"},
+	    {400, -EIO, "{\"message\":\"spec.policy is missing\"}", "spec.policy is missing"},
+	    {503, -EAGAIN,
+	     "{\"message\":\"this replica does not lead\",\"leader\":\"pod-b@10.0.0.2:8443\"}",
+	     "this replica does not lead; the leader is pod-b@10.0.0.2:8443"},
+	    {503, -EAGAIN, "{\"message\":\"this replica does not lead\",\"leader\":\"\"}",
 	     "this replica does not lead; the leader is nobody"},
-	    {200, "<html>", -EIO, "(status 200) is no controller of Hauberk"},
-	    {500, "", -EIO, "(status 500) is no controller of Hauberk"},
+	    {200, -EIO, "<html>", "(status 200) is no controller of Hauberk"},
+	    {500, -EIO, "", "(status 500) is no controller of Hauberk"},
 	};
 	struct world *w = *state;
 	CLEANUP(mem_freep)

@@ -2,6 +2,8 @@
 
 #include "cli_test.h"
 
+enum { AGE_MS = 3 * 3600 * 1000 };
+
 static void add(struct revisions *all, int number, const char *id, const char *policy,
 		const char *mode)
 {
@@ -141,7 +143,7 @@ static void the_table_says_which_is_which_and_how_many_nodes_hold_it(void **stat
 	char *text;
 
 	(void)state;
-	revisions_table(&all, aap, nodes, "revision", 3 * 3600 * 1000, &t);
+	revisions_table(&all, aap, nodes, "revision", AGE_MS, &t);
 	text = table_text(&t);
 	assert_string_equal(text,
 			    "REVISION   ID             MODE       AGE   NODES   WHAT\n"
@@ -150,7 +152,7 @@ static void the_table_says_which_is_which_and_how_many_nodes_hold_it(void **stat
 			    "3          cccccccccccc   Enforce    2h    1       rolling out\n");
 	free(text);
 	table_deinit(&t);
-	revisions_table(&all, aap, NULL, "revision", 3 * 3600 * 1000, &t);
+	revisions_table(&all, aap, NULL, "revision", AGE_MS, &t);
 	text = table_text(&t);
 	assert_non_null(strstr(text, "2          bbbbbbbbbbbb   Enforce    2h    -       last"));
 	free(text);

@@ -122,7 +122,7 @@ static void a_line_says_how_far_it_is_and_what_it_waits_for(void **state)
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Paused','step':{'index':2}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; Paused"},
 	    {"{" SEEN STEPS STATUS COUNTS "'rollout':{'phase':'Aborted','step':{'index':1,'"
-					  "startedAt':'2026-01-01T00:00:00Z'}}}}",
+	     "startedAt':'2026-01-01T00:00:00Z'}}}}",
 	     "1 of 40 nodes hold 1a2b3c4d5e6f, 2 told; Aborted"},
 	    {"{" SEEN STEPS STATUS COUNTS
 	     "'rollout':{'phase':'Failed','step':{'index':1,'startedAt':'2026-01-01T00:00:00Z'}}}}",
@@ -165,7 +165,7 @@ static char *bar_of(const char *text, int64_t now_ms, size_t width)
 
 static void a_bar_shows_those_that_hold_it_and_those_that_were_told(void **state)
 {
-	char *bar = bar_of(SOAKING, 500 * 1000, 200);
+	char *bar = bar_of(SOAKING, 500000, 200);
 
 	(void)state;
 	assert_string_equal(bar, "webapp 1a2b3c4d5e6f [##########++++++++++--------------------] "

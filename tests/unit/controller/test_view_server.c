@@ -168,6 +168,7 @@ static void a_plan_is_made_of_what_is_posted_and_changes_nothing(void **state)
 	assert_int_equal(js_len(js_array(plan, "nodes")), 3);
 	bad = ask(*state, "POST", "/v1/plan", "{\"kind\":", 400);
 	worse = ask(*state, "POST", "/v1/plan", "{\"kind\":\"Pod\"}", 400);
+	assert_non_null(js_str(bad, "message"));
 	assert_non_null(strstr(js_str(worse, "message"), "no AppArmorProfile"));
 	fleet_wait(2);
 	assert_string_equal(fleet_ready("a"), "RolloutComplete");
