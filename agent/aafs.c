@@ -1,6 +1,7 @@
 #include "aafs.h"
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -79,6 +80,31 @@ static int aafs_features_text(aa_features *features, struct buf *ret, struct err
 			return err_set(err, -EFBIG, "the kernel's feature set is too long");
 		at += n;
 	}
+	return 0;
+}
+
+/* The parameter is there only where the kernel was built with hashes; it is off where somebody
+ * started it with apparmor.hash_policy=0. */
+int aafs_check_hashes(const char *sysfs, struct err *err)
+{
+	CLEANUP(mem_freep) char *dir = mem_printf("%s/module/apparmor/parameters", sysfs);
+	CLEANUP(mem_freep) char *path = mem_printf("%s/hash_policy", dir);
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(16);
+	struct err ignored;
+	int r;
+
+	if (access(dir, F_OK))
+		return 0;
+	r = file_read(path, &text, &ignored);
+	if (r == -ENOENT)
+		return err_set(err, -ENOTSUP,
+			       "this kernel was built without hashes of its policy "
+			       "(CONFIG_SECURITY_APPARMOR_HASH), so what it holds cannot be "
+			       "read back");
+	if (r == 0 && *buf_text(&text) == 'N')
+		return err_set(err, -ENOTSUP,
+			       "this kernel keeps no hashes of its policy "
+			       "(apparmor.hash_policy=0), so what it holds cannot be read back");
 	return 0;
 }
 

@@ -51,6 +51,10 @@ void aafs_deinit(struct aafs *a);
 /* 0, or -ENOENT and the like with a sentence that says why this kernel cannot be given policy. */
 int aafs_check(const struct aafs *a, struct err *err);
 
+/* -ENOTSUP with a sentence where the kernel keeps no hash of the policy it is given, so that
+ * nothing could be read back; 0 too where that cannot be told. `sysfs` is "/sys". */
+int aafs_check_hashes(const char *sysfs, struct err *err);
+
 /* The feature set as text, in the form that apparmor_parser takes (libapparmor makes it). The
  * caller owns it. */
 int aafs_features(const struct aafs *a, char **ret, struct err *err);

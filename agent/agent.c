@@ -294,7 +294,8 @@ static int agent_read_node(struct agent *a, struct err *err)
 /* What cannot be done with this kernel is the controller's to know, not a reason to end. */
 static void agent_open_kernel(struct agent *a, struct err *off)
 {
-	int r = kernel_node_init(&a->kernel, a->options->securityfs, a->options->proc, off);
+	int r = kernel_node_init(&a->kernel, a->options->securityfs, a->options->sysfs,
+				 a->options->proc, off);
 
 	if (r == 0)
 		r = aafs_features(&a->kernel.aafs, &a->features, off);

@@ -19,6 +19,7 @@ struct agent_options {
 	const char *ca_dir;
 	const char *state_dir;
 	const char *securityfs;
+	const char *sysfs;
 	const char *proc;
 	int64_t cache_max_bytes;
 };

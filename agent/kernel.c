@@ -45,8 +45,8 @@ static int kernel_tasks(void *data, const struct map *uses, struct err *err)
 	return tasks_scan(node->proc, uses, err);
 }
 
-int kernel_node_init(struct kernel_node *node, const char *securityfs, const char *proc,
-		     struct err *err)
+int kernel_node_init(struct kernel_node *node, const char *securityfs, const char *sysfs,
+		     const char *proc, struct err *err)
 {
 	int r;
 
@@ -62,6 +62,8 @@ int kernel_node_init(struct kernel_node *node, const char *securityfs, const cha
 	};
 	aafs_init(&node->aafs, securityfs);
 	r = aafs_check(&node->aafs, err);
+	if (r == 0)
+		r = aafs_check_hashes(sysfs, err);
 	if (r == 0)
 		r = aafs_revision_open(&node->aafs, &node->revision_fd, err);
 	if (r == 0)

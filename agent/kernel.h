@@ -34,8 +34,8 @@ struct kernel_node {
 	int64_t revision; /* as last read: a number is told once */
 };
 
-/* `securityfs` and `proc` are where these file systems are mounted. -errno with a sentence that
- * says why this kernel cannot be given policy; the object is to be freed all the same. */
-int kernel_node_init(struct kernel_node *node, const char *securityfs, const char *proc,
-		     struct err *err);
+/* `securityfs`, `sysfs` and `proc` are where these file systems are mounted. -errno with a sentence
+ * that says why this kernel cannot be given policy; the object is to be freed all the same. */
+int kernel_node_init(struct kernel_node *node, const char *securityfs, const char *sysfs,
+		     const char *proc, struct err *err);
 void kernel_node_deinit(struct kernel_node *node);

@@ -118,6 +118,7 @@ static int main_parse(int argc, char **argv, struct main_args *args, struct err 
 	     "for compiled policies on disk (default: 256)"},
 	    {"securityfs", 0, OPTION_TEXT, &args->agent.securityfs, 0, 0, "DIR",
 	     "where it is mounted"},
+	    {"sysfs", 0, OPTION_TEXT, &args->agent.sysfs, 0, 0, "DIR", "where it is mounted"},
 	    {"proc", 0, OPTION_TEXT, &args->agent.proc, 0, 0, "DIR", "the host's"},
 	    {"log-level", 0, OPTION_TEXT, &args->log_level, 0, 0, "LEVEL",
 	     "debug, info, warn or error (default: info)"},
@@ -171,6 +172,7 @@ int main(int argc, char **argv)
 		      .ca_dir = "/var/run/hauberk/ca",
 		      .state_dir = "/var/lib/hauberk",
 		      .securityfs = "/sys/kernel/security",
+		      .sysfs = "/sys",
 		      .proc = "/proc"},
 	};
 	CLEANUP(mem_freep) char *url = NULL;

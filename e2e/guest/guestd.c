@@ -2,9 +2,9 @@
 //
 // The host has some virtio serial ports named exec.0, exec.1 …; each gets a worker here, which runs one command at a time.
 // Both sides send frames: session (LE32), type (one byte), length (LE32), payload of at most MAX_PAYLOAD bytes.
-//   host  R argv, each ended by NUL: run it; what ran before is killed     I standard input     C its end
-//   guest O standard output   E standard error   X exit code (LE32; 128 + signal)
-// A host that goes away takes its command with it. The session number tells the frames of a former command from ours.
+//   host  P is the way free?   R argv, each ended by NUL: run it   I standard input   C its end
+//   guest P it is   O standard output   E standard error   X exit code (LE32; 128 + signal)
+// A host that goes away takes its command with it, and so does the next one that asks. The session number tells the frames of a former command from ours.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -140,7 +140,11 @@ static void run(struct worker *w, char *args, size_t n) {
 }
 
 static void on_frame(struct worker *w, uint32_t session, char type, char *data, size_t n) {
-    if (type == 'R') {
+    if (type == 'P') {
+        end_child(w);
+        w->session = session;
+        send_frame(w, 'P', "", 0);
+    } else if (type == 'R') {
         end_child(w);
         w->session = session;
         data[n] = 0;

@@ -225,12 +225,6 @@ class Lab:
             raise LabError(f"{node}: {' '.join(argv)}: exit code {run.returncode}: {run.stderr.strip() or run.stdout.strip()}")
         return run
 
-    def ask(self, node, *argv):
-        """As exec() without the check, for a command that only reads and may be run again."""
-        self.state.read()
-        self.state.need_node(node)
-        return nodes.guest(self.state, node).ask(argv)
-
     def profiles(self, node):
         """{name: {"mode", "sha"}}: top-level profiles of the node's kernel and, named a//b, their children."""
         self.state.read()

@@ -14,6 +14,7 @@ from .ui import LabError
 
 PORTS = 6            # commands at a time
 MAX_PAYLOAD = 32768
+HELLO_S = 3          # for the answer to a hello, which takes some milliseconds
 _HEADER = struct.Struct("<IcI")
 
 
@@ -35,8 +36,8 @@ class Guest:
         self.name, self.dir = name, Path(directory)
 
     @contextmanager
-    def _port(self, deadline):
-        """A free port of this node, connected. Other processes see by its lock that it is taken."""
+    def _port(self, session, deadline):
+        """A free port of this node, connected, and answering. Other processes see by its lock that it is taken."""
         while True:
             for i in range(PORTS):
                 with open(self.dir / f"exec.{i}.lock", "w") as lock:
@@ -44,12 +45,35 @@ class Guest:
                         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
                         continue
-                    with connect(self.dir, f"exec.{i}", self.name) as s:
+                    with self._answering(f"exec.{i}", session, deadline) as s:
                         yield s
                     return
             if time.monotonic() > deadline:
                 raise GuestTimeout(f"{self.name}: {PORTS} commands run there already")
             time.sleep(0.02)
+
+    def _answering(self, name, session, deadline):
+        """QEMU stops passing on what a port of the node says when the node has spoken to somebody who had just gone, and goes on after the
+        next one has gone, too. So who is not answered at first hangs up and tries again."""
+        while True:
+            s = connect(self.dir, name, self.name)
+            try:
+                s.settimeout(HELLO_S)
+                s.sendall(_HEADER.pack(session, b"P", 0))
+                buf = b""
+                while _HEADER.pack(session, b"P", 0) not in buf:
+                    part = s.recv(65536)
+                    if not part:
+                        raise LabError(f"{self.name}: the machine went away")
+                    buf = buf[-_HEADER.size:] + part
+                return s
+            except TimeoutError:
+                s.close()
+                if time.monotonic() > deadline:
+                    raise GuestTimeout(f"{self.name}: nothing in it answers") from None
+            except BaseException:
+                s.close()
+                raise
 
     def run(self, argv, stdin=b"", timeout=60, text=True):
         """A CompletedProcess. GuestTimeout where the node says nothing for so long; its command is killed then."""
@@ -59,15 +83,6 @@ class Guest:
         if text:
             out, err = out.decode(errors="replace"), err.decode(errors="replace")
         return subprocess.CompletedProcess(argv, code, out, err)
-
-    def ask(self, argv, timeout=15, attempts=4):
-        """As run(), for a command that only reads: asked again where no answer comes, as has been seen once in some hundred on a busy machine."""
-        for _ in range(attempts - 1):
-            try:
-                return self.run(argv, timeout=timeout)
-            except GuestTimeout as e:
-                print(f"asked again: {e}", file=sys.stderr, flush=True)
-        return self.run(argv, timeout=timeout)
 
     def shell(self, script, stdin=b"", timeout=60):
         run = self.run(["/bin/sh", "-c", script], stdin, timeout)
@@ -99,7 +114,7 @@ class Guest:
         def frame(kind, payload=b""):
             return _HEADER.pack(session, kind, len(payload)) + payload
 
-        with self._port(min(deadline, time.monotonic() + 30)) as s:
+        with self._port(session, min(deadline, time.monotonic() + 30)) as s:
             command = b"".join(str(a).encode() + b"\0" for a in argv)
             if len(command) > MAX_PAYLOAD:
                 raise LabError(f"{self.name}: a command of {len(command)} bytes is too long; put the data on its standard input")

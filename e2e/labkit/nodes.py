@@ -173,7 +173,7 @@ def monitor(state, name, *commands):
 
 
 def profiles(state, name):
-    run = guest(state, name).ask(["/bin/sh", "-c", _PROFILES])
+    run = guest(state, name).run(["/bin/sh", "-c", _PROFILES])
     if run.returncode == 3:
         return {}       # AppArmor is off in that kernel
     if run.returncode:

@@ -72,10 +72,11 @@ def test_an_excluded_node_is_left_alone(cluster, label):
 
 @pytest.fixture(scope="module")
 def late(whole_cluster):
-    """Names of three nodes that are still to come: one of either kernel, and one with AppArmor off. Afterwards nothing is left of them."""
+    """Names of four nodes that are still to come: one of either kernel, one with AppArmor off, and one whose kernel keeps no hashes. Afterwards nothing is
+    left of them."""
     cluster, here = whole_cluster, len(whole_cluster.lab.nodes())
     first = 1 if cluster.has_kubelets else here + 1
-    names = [f"bare-{first + i}" for i in range(3)]
+    names = [f"bare-{first + i}" for i in range(4)]
     yield names
     for node in names:
         if node in cluster.lab.nodes():
@@ -92,11 +93,11 @@ def late(whole_cluster):
 
 def start(cluster, names):
     cluster.lab.up(nodes_wanted=2 if cluster.has_kubelets else 0, bare=int(names[-1].split("-")[1]), kernels=["6.1", "6.12"],
-                   options={names[-1]: {"append": "apparmor=0"}})
+                   options={names[-2]: {"append": "apparmor=0"}, names[-1]: {"append": "apparmor.hash_policy=0"}})
 
 
 def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
-    *joining, off = late
+    *joining, off, blind = late
     name = cluster.name("late")
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
@@ -104,9 +105,11 @@ def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
     start(cluster, late)
 
     obj = cluster.wait(name, lambda o: is_ready(o) and set(on(o)) == {*cluster.nodes, *late}, "Ready with the nodes that joined")
-    assert on(obj) == {**dict.fromkeys([*cluster.nodes, *joining], "Loaded"), off: "Unsupported"}
-    assert (obj["status"]["nodesReady"], obj["status"]["unsupportedNodes"]) == ("4/4", 1)
+    assert on(obj) == {**dict.fromkeys([*cluster.nodes, *joining], "Loaded"), off: "Unsupported", blind: "Unsupported"}
+    assert (obj["status"]["nodesReady"], obj["status"]["unsupportedNodes"]) == ("4/4", 2)
     assert "AppArmor" in node_states(obj)[off]["message"]
+    assert "hash_policy=0" in node_states(obj)[blind]["message"]
+    cluster.check_kernels(absent=[name], nodes=[blind])
     cluster.check_kernels(manifest, nodes=joining)
     assert {n: cluster.revision(n) for n in joining} == dict.fromkeys(joining, 1), "loaded once each"
     seen = cluster.api.get(f"{NODE_OBJECTS}/{off}")

@@ -193,6 +193,23 @@ static void a_kernel_without_apparmor_is_told_with_the_reason(void **state)
 	assert_int_equal(aafs_check(&p->aafs, &err), 0);
 }
 
+static void a_kernel_without_hashes_is_told_with_the_reason(void **state)
+{
+	struct place *p = *state;
+	struct err err;
+
+	/* Not to be told here: there is no such folder. */
+	assert_int_equal(aafs_check_hashes(p->dir, &err), 0);
+	put_file(p->dir, "module/apparmor/parameters/enabled", "Y\n");
+	assert_int_equal(aafs_check_hashes(p->dir, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "CONFIG_SECURITY_APPARMOR_HASH"));
+	put_file(p->dir, "module/apparmor/parameters/hash_policy", "N\n");
+	assert_int_equal(aafs_check_hashes(p->dir, &err), -ENOTSUP);
+	assert_non_null(strstr(err.msg, "hash_policy=0"));
+	put_file(p->dir, "module/apparmor/parameters/hash_policy", "Y\n");
+	assert_int_equal(aafs_check_hashes(p->dir, &err), 0);
+}
+
 static void features_become_text(void **state)
 {
 	struct place *p = *state;
@@ -236,6 +253,8 @@ int main(void)
 	    cmocka_unit_test(a_folder_stands_for_a_name),
 	    cmocka_unit_test_setup_teardown(a_kernel_without_apparmor_is_told_with_the_reason,
 					    setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_kernel_without_hashes_is_told_with_the_reason, setup,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(features_become_text, setup, teardown),
 	    cmocka_unit_test_setup_teardown(the_revision_is_a_number, setup, teardown),
 	};
