@@ -274,8 +274,9 @@ void engine_profile_step(struct engine *e, struct aap *aap)
 	}
 	if (aap->rollout.due || e->now_ms >= aap->plan_ms)
 		engine_rollout_step(e, aap);
+	/* Before a completion is told, so that what nobody has any more counts as old then. */
+	engine_revisions_tidy(aap);
 	aap->status_dirty = aap->status_dirty || e->now_ms >= aap->status_ms;
 	aap->status_ms = aap->status_dirty ? engine_status_step(e, aap) : INT64_MAX;
-	engine_revisions_tidy(aap);
 	engine_profile_wait(e, aap);
 }
