@@ -305,9 +305,23 @@ static void rollout_soak(const struct rollout_view *v, struct rollout_plan *plan
 			    (long long)soak_s);
 }
 
-static void rollout_say_progress(const struct rollout_view *v, struct rollout_plan *plan)
+static void rollout_say_nodes(struct rollout_plan *plan, const char *before, int64_t n,
+			      const char *after)
+{
+	rollout_say(plan, "%s%lld node%s%s", before, (long long)n, n == 1 ? "" : "s", after);
+}
+
+static void rollout_say_step(const struct rollout_view *v, struct rollout_plan *plan)
 {
 	unsigned int step = plan->state.step;
+	char before[32];
+
+	snprintf(before, sizeof(before), "step %u of %zu: ", step + 1, v->spec->n_steps);
+	rollout_say_nodes(plan, before, rollout_step_nodes(v->spec, step, v->f->desired), "");
+}
+
+static void rollout_say_progress(const struct rollout_view *v, struct rollout_plan *plan)
+{
 	bool short_of_budget = v->counts[ROLLOUT_OLD] > 0 && v->free <= 0;
 
 	if (v->f->desired == 0)
@@ -315,11 +329,11 @@ static void rollout_say_progress(const struct rollout_view *v, struct rollout_pl
 	else if (short_of_budget && v->unknown > 0)
 		rollout_say(plan, "waiting for nodes that have not reported yet");
 	else if (rollout_in_step(v, &plan->state))
-		rollout_say(plan, "step %u of %zu: %lld nodes", step + 1, v->spec->n_steps,
-			    (long long)rollout_step_nodes(v->spec, step, v->f->desired));
+		rollout_say_step(v, plan);
 	else if (v->counts[ROLLOUT_OLD] > 0)
-		rollout_say(plan, "at most %lld nodes at a time",
-			    (long long)rollout_amount_of(v->spec->max_unavailable, v->f->desired));
+		rollout_say_nodes(plan, "at most ",
+				  rollout_amount_of(v->spec->max_unavailable, v->f->desired),
+				  " at a time");
 	else
 		rollout_say(plan, "waiting for the last nodes to confirm");
 }

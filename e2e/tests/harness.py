@@ -124,8 +124,8 @@ class History:
                 self.listed.set()
                 for kind, obj in self.api.watch(self.path):
                     self._note(kind, obj)
-            except LabError:
-                pass
+            except (LabError, OSError):
+                pass      # it may be down, and its files gone, too
             time.sleep(0.1)
 
     def _note(self, kind, obj):

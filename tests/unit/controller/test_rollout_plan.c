@@ -302,7 +302,7 @@ static void canary_then_soak_then_half_then_the_rest(void **state)
 	plan_and_tell(&w);
 	assert_int_equal(w.plan.grant, 1);
 	assert_false(w.plan.by_zone);
-	assert_string_equal(w.plan.why, "step 1 of 2: 1 nodes");
+	assert_string_equal(w.plan.why, "step 1 of 2: 1 node");
 	plan_it(&w);
 	assert_int_equal(w.plan.grant, 0);
 
