@@ -47,7 +47,7 @@
  *  - Our namespace is Terminating: the engine takes finalizers off and nothing is unloaded.
  */
 
-enum { CONTROLLER_AGENTS_PER_IP = 0, CONTROLLER_EVENTS_MS = 2000 };
+enum { CONTROLLER_EVENTS_MS = 2000 };
 
 #define CONTROLLER_LEASE "hauberk-controller"
 
@@ -335,6 +335,7 @@ static void controller_open_door(struct controller *c, const char *cert_pem, con
 	    .cert_pem = cert_pem,
 	    .key_pem = key_pem,
 	    .max_connections = (unsigned int)c->options->max_connections,
+	    .max_connections_per_address = (unsigned int)c->options->max_connections_per_address,
 	    .engine = c->engine,
 	    .identity = c->identity,
 	    .artefacts = c->artefacts,

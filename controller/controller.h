@@ -21,6 +21,7 @@ struct controller_options {
 	const char *data_dir;
 	int64_t artefacts_max_mib;
 	int64_t max_connections;
+	int64_t max_connections_per_address; /* 0: as many as there may be at all */
 	const char *parser, *parser_base, *sandbox,
 	    *default_abi; /* NULL: compiler.h's own choice */
 	bool allow_unsandboxed;

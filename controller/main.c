@@ -23,6 +23,7 @@ int main(int argc, char **argv)
 	    .data_dir = "/var/lib/hauberk-controller",
 	    .artefacts_max_mib = 256,
 	    .max_connections = 20000,
+	    .max_connections_per_address = 64,
 	};
 	const char *level = "info";
 	bool version = false;
@@ -48,6 +49,10 @@ int main(int argc, char **argv)
 	     "how much of it is kept (default 256)"},
 	    {"max-connections", 0, OPTION_I64, &o.max_connections, 16, 1000000, "N",
 	     "of agents (default 20000)"},
+	    {"max-connections-per-address", 0, OPTION_I64, &o.max_connections_per_address, 0,
+	     1000000, "N",
+	     "of them from one address, which is one node's as a rule; 0: no such limit (default "
+	     "64)"},
 	    {"parser", 0, OPTION_TEXT, &o.parser, 0, 0, "FILE",
 	     "apparmor_parser (default: the distribution's)"},
 	    {"parser-base", 0, OPTION_TEXT, &o.parser_base, 0, 0, "DIR",

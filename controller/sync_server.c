@@ -28,6 +28,8 @@
  *  - The peer goes: the poll goes with it, and what it waited for is cancelled.
  *  - The agent asks again on another connection: the older poll is answered at once.
  *  - The engine has not started, since the caches have not synced: the poll waits on `early`.
+ *  - A request that its headers condemn already: its body is not kept. So what a peer without a
+ *    token of ours sends costs nothing, and what all others send has a ceiling.
  *
  * Across each wait a poll keeps the node's name, never a pointer to it.
  */
@@ -38,7 +40,8 @@ enum {
 	SYNC_SERVER_IDLE_MS = 100 * 1000, /* above the 90 s that Go clients keep a connection */
 	SYNC_SERVER_BATCH = 256,          /* answers in one turn of the loop */
 	SYNC_SERVER_DRAIN_MS = 5000,
-	SYNC_SERVER_ENCLOSED = 128, /* artefacts that come with one set */
+	SYNC_SERVER_ENCLOSED = 128,    /* artefacts that come with one set */
+	SYNC_SERVER_BODIES = 64 << 20, /* bytes of requests that are not decoded yet */
 };
 
 struct sync_server {
@@ -286,6 +289,7 @@ static int poll_decode(struct poll *p, struct sync_request *req, struct err *err
 	const char *body = http_exchange_body(p->ex, &n);
 	int r = js_parse(body, n, &obj, err);
 
+	http_exchange_forget_body(p->ex);
 	return r < 0 ? r : sync_request_decode(obj, req, err);
 }
 
@@ -324,7 +328,9 @@ static void poll_sync(struct poll *p)
 		list_append(&p->server->early, &p->link);
 		return;
 	}
-	if (poll_decode(p, &req, &err) < 0) {
+	if (http_exchange_is_bare(p->ex)) {
+		poll_refuse(p, 503, "what this replica knows has changed meanwhile: try again");
+	} else if (poll_decode(p, &req, &err) < 0) {
 		log_warn("a sync was refused", log_s("node", p->node), log_s("why", err.msg));
 		poll_refuse(p, 400, err.msg);
 	} else if (req.protocol != SYNC_PROTOCOL) {
@@ -414,19 +420,41 @@ static void poll_on_checked(void *data, const struct identity_result *res)
 	poll_identified(p, res);
 }
 
-static void sync_server_on_request(struct http_exchange *ex, void *data)
+/* Borrowed; NULL where the request brings none. */
+static const char *sync_server_token(struct http_exchange *ex)
 {
 	static const char bearer[] = "Bearer ";
-	struct sync_server *server = data;
 	const char *header = http_exchange_header(ex, "Authorization");
+
+	return header && str_has_prefix(header, bearer) ? header + sizeof(bearer) - 1 : NULL;
+}
+
+/* A token that has to be reviewed first may be good. */
+static bool sync_server_wants_body(struct http_exchange *ex, void *data)
+{
+	struct sync_server *server = data;
+	const char *token = sync_server_token(ex);
 	struct identity_result res;
+
+	if (!server->leading || !token || strcmp(http_exchange_method(ex), "POST") != 0)
+		return false;
+	return !identity_lookup(server->spec.identity, token, clock_wall_ms(), &res) ||
+	       res.verdict == IDENTITY_OK;
+}
+
+static void sync_server_on_request(struct http_exchange *ex, void *data)
+{
+	struct sync_server *server = data;
+	const char *token = sync_server_token(ex);
+	struct identity_result res;
+	char from[64];
 	struct poll *p;
 
 	if (!server->leading) {
 		sync_server_redirect(server, ex);
 		return;
 	}
-	if (!header || !str_has_prefix(header, bearer)) {
+	if (!token) {
 		http_reply_message(ex, 401, "no token: an agent sends its service account token");
 		return;
 	}
@@ -435,13 +463,13 @@ static void sync_server_on_request(struct http_exchange *ex, void *data)
 	p->ex = ex;
 	list_init(&p->link);
 	http_exchange_set_data(ex, p);
-	header += sizeof(bearer) - 1;
-	if (identity_lookup(server->spec.identity, header, clock_wall_ms(), &res)) {
+	if (identity_lookup(server->spec.identity, token, clock_wall_ms(), &res)) {
 		poll_identified(p, &res);
 		return;
 	}
 	list_append(&server->checking, &p->link);
-	p->check = identity_check(server->spec.identity, header, poll_on_checked, p);
+	http_exchange_peer(ex, from, sizeof(from));
+	p->check = identity_check(server->spec.identity, token, from, poll_on_checked, p);
 }
 
 static void sync_server_on_gone(struct http_exchange *ex, void *data)
@@ -485,10 +513,13 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	    .cert_pem = spec->cert_pem,
 	    .key_pem = spec->key_pem,
 	    .max_body = SYNC_REQUEST_MAX,
+	    .max_bodies = SYNC_SERVER_BODIES,
 	    .max_connections = spec->max_connections,
+	    .max_connections_per_ip = spec->max_connections_per_address,
 	    .header_timeout_ms = SYNC_SERVER_HEADER_MS,
 	    .body_timeout_ms = SYNC_SERVER_BODY_MS,
 	    .idle_timeout_ms = SYNC_SERVER_IDLE_MS,
+	    .wants_body = sync_server_wants_body,
 	    .on_request = sync_server_on_request,
 	    .on_gone = sync_server_on_gone,
 	    .data = server,

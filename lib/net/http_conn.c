@@ -32,10 +32,6 @@
  * take a whole processor.
  */
 
-struct http_ip {
-	unsigned int n_conns;
-};
-
 enum { TLS_RECORD_HANDSHAKE = 22 }; /* RFC 8446, 5.1 */
 
 /* Which phases may follow each; DYING may follow every one. */
@@ -85,17 +81,17 @@ static void http_conn_count_ip(struct http_conn *conn)
 		map_put(&conn->server->per_ip, text, ip);
 	}
 	ip->n_conns++;
+	conn->ip = ip;
 }
 
 static void http_conn_discount_ip(struct http_conn *conn)
 {
 	char text[INET6_ADDRSTRLEN];
-	struct http_ip *ip;
 
+	if (--conn->ip->n_conns > 0)
+		return;
 	http_addr_text((const struct sockaddr *)&conn->addr, text);
-	ip = map_get(&conn->server->per_ip, text);
-	if (--ip->n_conns == 0)
-		free(map_del(&conn->server->per_ip, text));
+	free(map_del(&conn->server->per_ip, text));
 }
 
 void http_conn_enter(struct http_conn *conn, enum http_phase phase)
@@ -133,9 +129,9 @@ static void http_conn_free(struct http_conn *conn)
 		server->n_conns--;
 	list_remove(&conn->link);
 	list_remove(&conn->shake);
+	http_exchange_drop_body(conn);
 	http_conn_discount_ip(conn);
 	http_cert_unref(conn->cert);
-	buf_clear(&conn->ex.body);
 	uv_close((uv_handle_t *)&conn->poll, http_conn_on_closed);
 	if (!conn->mhd && conn->fd >= 0)
 		close(conn->fd);

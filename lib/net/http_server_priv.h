@@ -36,9 +36,16 @@ struct http_exchange {
 	const char *method; /* libmicrohttpd's, as long as the request is under way */
 	const char *path;
 	struct buf body;
+	bool is_bare;  /* the body is not wanted */
 	int refused;   /* the status to answer once the body has been read past, or 0 */
 	size_t n_past; /* bytes read past */
 	void *data;
+};
+
+/* What the peers of one address take up. */
+struct http_ip {
+	unsigned int n_conns;
+	size_t n_bytes; /* of bodies */
 };
 
 struct http_conn {
@@ -46,6 +53,7 @@ struct http_conn {
 	struct list
 	    shake; /* in server->shaking while libmicrohttpd may go on with the TLS handshake */
 	struct http_server *server;
+	struct http_ip *ip;
 	struct http_cert *cert;     /* of its handshake */
 	struct MHD_Connection *mhd; /* NULL until the first byte */
 	struct http_exchange ex;
@@ -76,6 +84,7 @@ struct http_server {
 	unsigned int n_all;
 	unsigned int n_closed; /* since the heap was last trimmed */
 	unsigned int n_handles;
+	size_t n_bytes;    /* of bodies that are kept */
 	struct map per_ip; /* address -> struct http_ip */
 	struct http_cert *cert;
 	gnutls_datum_t ticket_key;
@@ -115,6 +124,7 @@ enum MHD_Result http_exchange_on_request(void *data, struct MHD_Connection *mhd,
 void http_exchange_on_completed(void *data, struct MHD_Connection *mhd, void **request,
 				enum MHD_RequestTerminationCode code);
 void http_exchange_lost(struct http_exchange *ex);
+void http_exchange_drop_body(struct http_conn *conn);
 
 /* http_cert.c */
 int http_cert_new(const char *cert_pem, const char *key_pem, struct http_cert **ret,
