@@ -251,13 +251,14 @@ static int http_conn_on_finished(gnutls_session_t tls, unsigned int type, unsign
 
 static void http_conn_on_started(struct http_conn *conn, struct MHD_Connection *mhd)
 {
+	gnutls_datum_t key = {conn->server->ticket_key, sizeof(conn->server->ticket_key)};
 	gnutls_session_t tls;
 
 	conn->mhd = mhd;
 	if (!conn->server->has_tls)
 		return;
 	tls = http_conn_tls(conn);
-	gnutls_session_ticket_enable_server(tls, &conn->server->ticket_key);
+	gnutls_session_ticket_enable_server(tls, &key);
 	gnutls_handshake_set_hook_function(tls, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST,
 					   http_conn_on_finished);
 }

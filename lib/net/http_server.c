@@ -279,19 +279,6 @@ static int http_server_start_daemon(struct http_server *server, struct err *err)
 	return 0;
 }
 
-static int http_server_set_ticket_key(struct http_server *server, struct err *err)
-{
-	gnutls_datum_t key;
-	int rc = gnutls_session_ticket_key_generate(&key);
-
-	if (rc < 0)
-		return err_set(err, -EIO, "cannot make a key for session tickets: %s",
-			       gnutls_strerror(rc));
-	gnutls_free(server->ticket_key.data);
-	server->ticket_key = key;
-	return 0;
-}
-
 /* A session of the former certificate is not resumed: a new connection shall see the new one. */
 int http_server_set_certificate(struct http_server *server, const char *cert_pem,
 				const char *key_pem, struct err *err)
@@ -300,7 +287,7 @@ int http_server_set_certificate(struct http_server *server, const char *cert_pem
 	int rc = http_cert_new(cert_pem, key_pem, &cert, err);
 
 	if (rc == 0)
-		rc = http_server_set_ticket_key(server, err);
+		rc = http_cert_ticket_key(cert_pem, key_pem, server->ticket_key, err);
 	if (rc < 0) {
 		http_cert_unref(cert);
 		return rc;
@@ -331,7 +318,7 @@ static void http_server_free(struct http_server *server)
 		close(server->listen_fd);
 	map_clear(&server->per_ip, free);
 	http_cert_unref(server->cert);
-	gnutls_free(server->ticket_key.data);
+	gnutls_memset(server->ticket_key, 0, sizeof(server->ticket_key));
 	free(server);
 }
 

@@ -32,6 +32,8 @@ enum http_phase {
 
 struct http_cert;
 
+enum { HTTP_TICKET_KEY_BYTES = 64 }; /* as gnutls_session_ticket_key_generate() makes it */
+
 struct http_exchange {
 	const char *method; /* libmicrohttpd's, as long as the request is under way */
 	const char *path;
@@ -87,7 +89,7 @@ struct http_server {
 	size_t n_bytes;    /* of bodies that are kept */
 	struct map per_ip; /* address -> struct http_ip */
 	struct http_cert *cert;
-	gnutls_datum_t ticket_key;
+	unsigned char ticket_key[HTTP_TICKET_KEY_BYTES];
 	bool closing;
 	uint64_t close_at_ms;
 	void (*closed)(void *data);
@@ -129,6 +131,12 @@ void http_exchange_drop_body(struct http_conn *conn);
 /* http_cert.c */
 int http_cert_new(const char *cert_pem, const char *key_pem, struct http_cert **ret,
 		  struct err *err);
+
+/* The key that session tickets are sealed with. It follows from certificate and key, so that a
+ * ticket is good at every replica that serves the same pair, and after a restart: a fleet that
+ * comes back all at once costs half. A new certificate ends all tickets. */
+int http_cert_ticket_key(const char *cert_pem, const char *key_pem,
+			 unsigned char ret[HTTP_TICKET_KEY_BYTES], struct err *err);
 struct http_cert *http_cert_ref(struct http_cert *cert);
 void http_cert_unref(struct http_cert *cert);
 int http_cert_on_handshake(gnutls_session_t session, const gnutls_datum_t *ca_names, int n_ca_names,

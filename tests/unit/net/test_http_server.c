@@ -860,6 +860,43 @@ static void a_session_is_resumed(void **state)
 	assert_true(f->was_resumed);
 }
 
+/* The same port, since a client keeps a session by address. */
+static void restart_at_the_same_port(struct fixture *f)
+{
+	char listen_on[32];
+
+	snprintf(listen_on, sizeof(listen_on), "127.0.0.1:%u", http_server_port(f->server));
+	f->spec.listen = listen_on;
+	restart(f);
+	f->spec.listen = "127.0.0.1:0";
+}
+
+static void a_session_is_resumed_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, &f->a, "/close");
+	expect(f, &f->a, 200);
+	restart_at_the_same_port(f);
+	start(f, &f->b, "/close");
+	expect(f, &f->b, 200);
+	assert_true(f->was_resumed);
+}
+
+static void a_session_of_another_certificate_of_the_same_key_is_not_resumed(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(mem_freep) char *other = mem_printf("%s\n", f->leaf.cert_pem);
+	struct err err;
+
+	start(f, &f->a, "/close");
+	expect(f, &f->a, 200);
+	assert_int_equal(http_server_set_certificate(f->server, other, f->leaf.key_pem, &err), 0);
+	start(f, &f->b, "/close");
+	expect(f, &f->b, 200);
+	assert_false(f->was_resumed);
+}
+
 static void a_new_certificate_is_served_to_new_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -1073,6 +1110,8 @@ int main(void)
 	    SERVER_TEST(plain_http_to_the_tls_port_is_closed_and_others_are_served),
 	    SERVER_TEST(nonsense_after_the_first_byte_is_closed),
 	    SERVER_TEST(a_session_is_resumed),
+	    SERVER_TEST(a_session_is_resumed_after_a_restart),
+	    SERVER_TEST(a_session_of_another_certificate_of_the_same_key_is_not_resumed),
 	    SERVER_TEST(a_new_certificate_is_served_to_new_connections),
 	    SERVER_TEST(a_certificate_that_does_not_fit_its_key_changes_nothing),
 	    SERVER_TEST(a_port_in_use_is_said),
