@@ -8,6 +8,7 @@ BUILD = cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).config
 FUZZ_SECONDS ?= 60
 N ?= 1000
 PROFILES ?= 1
+STEPS ?= 0
 
 .PHONY: help build demo test unit lint format bench bench-fleet bench-planner image fuzz install-deps clean
 
@@ -46,9 +47,9 @@ bench: build ## measure how fast and how large it is; writes build/bench.json
 	@tools/install-deps lab
 	@bench/run
 
-bench-fleet: build ## the same for a fleet of N (1000) simulated nodes and PROFILES (1); writes build/bench-fleet.json
+bench-fleet: build ## the same for a fleet of N (1000) simulated nodes, PROFILES (1) and STEPS (0); writes build/bench-fleet.json
 	@tools/install-deps lab
-	@bench/fleet/run --agents=$(N) --profiles=$(PROFILES)
+	@bench/fleet/run --agents=$(N) --profiles=$(PROFILES) --steps=$(STEPS)
 
 bench-planner: ## what it costs to plan 50 profiles on 10,000 nodes, and one report
 	@tools/install-deps build

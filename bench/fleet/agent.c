@@ -13,8 +13,9 @@
  * As agent/sync_client.c and agent/keeper.c do it:
  *
  *  - A sync goes out and is held. A response without a set is answered by the next sync.
- *  - One with a set: what is not in the cache is fetched over the same connection and checked, then
- *    "loaded", which takes as long as was asked for, and the next sync tells.
+ *  - One with a set: what came with it is checked and taken; what is not in the cache then is
+ *    fetched over the same connection and checked; and all is "loaded", which takes as long as was
+ *    asked for. The next sync tells.
  *
  * What else can happen:
  *
@@ -136,15 +137,6 @@ static void agent_begin_load(struct agent *a)
 
 /* ---- artefacts ---- */
 
-static uint64_t agent_cache_key(const struct sync_item *item)
-{
-	char digits[17];
-
-	memcpy(digits, item->artefact, 16);
-	digits[16] = '\0';
-	return strtoull(digits, NULL, 16);
-}
-
 static bool agent_has(const struct agent *a, uint64_t key)
 {
 	size_t i;
@@ -189,7 +181,7 @@ static void agent_fetch(struct agent *a)
 		const struct held *h = &a->held[a->at];
 		char path[sizeof("/v1/policies/") + SHA256_HEX];
 
-		if (!agent_must_load(h) || agent_has(a, agent_cache_key(h->item)))
+		if (!agent_must_load(h) || agent_has(a, told_artefact_key(h->item->artefact)))
 			continue;
 		snprintf(path, sizeof(path), "/v1/policies/%s", h->item->artefact);
 		a->fleet->counts.fetches++;
@@ -212,8 +204,22 @@ static void agent_on_artefact(struct agent *a, const char *body, size_t n)
 		agent_drop(a);
 		return;
 	}
-	agent_cache(a, agent_cache_key(h->item));
+	agent_cache(a, told_artefact_key(h->item->artefact));
 	agent_fetch(a);
+}
+
+/* What came with the set need not be asked for. */
+static void agent_take_enclosed(struct agent *a, const struct told_response *res)
+{
+	size_t i;
+
+	for (i = 0; i < res->n_enclosed; i++)
+		if (!agent_has(a, res->enclosed[i]))
+			agent_cache(a, res->enclosed[i]);
+	a->fleet->counts.enclosed += (int64_t)res->n_enclosed;
+	a->fleet->counts.bad_artefacts += (int64_t)res->n_bad;
+	if (res->n_bad > 0)
+		agent_complain(a, "an artefact that came with the set is not what its name says");
 }
 
 /* ---- sets ---- */
@@ -266,6 +272,7 @@ static void agent_take_set(struct agent *a, const struct told_response *res)
 	a->n_held = n;
 	memcpy(a->set_hash, res->head.set_hash, sizeof(a->set_hash));
 	a->fleet->counts.sets++;
+	agent_take_enclosed(a, res);
 	a->at = 0;
 	agent_fetch(a);
 }
@@ -427,7 +434,7 @@ int agent_init(struct agent *a, struct fleet *fleet, size_t i, const char *line,
 	a->features = features_builtin_at(i % 2);
 	a->sha1 = i % 2 == 0;
 	snprintf(a->boot_id, sizeof(a->boot_id), "00000000-0000-4000-8000-%012zx", i);
-	a->backoff = (struct backoff){.first_ms = 200, .max_ms = 15000, .factor = 2, .jitter = 0.5};
+	a->backoff = (struct backoff){.first_ms = 200, .max_ms = 5000, .factor = 2, .jitter = 0.5};
 	a->slow = (struct backoff){.first_ms = 10000, .max_ms = 300000, .factor = 2, .jitter = 0.5};
 	uv_timer_init(&fleet->loop, &a->timer);
 	conn_init(&a->conn, &fleet->loop, &fleet->peer, agent_on_done);

@@ -27,14 +27,15 @@ struct fleet_options {
 
 /* What the driver reads, one JSON line on standard output whenever something has changed. */
 struct fleet_counts {
-	int64_t polling;     /* agents with a request under way */
-	int64_t asked_us;    /* when the last sync was sent, on the wall clock */
-	int64_t reports;     /* sent */
-	int64_t reported_us; /* when the last one was */
-	int64_t syncs;       /* answered with 200 */
-	int64_t sets;        /* received */
-	int64_t loads;       /* done */
-	int64_t fetches;
+	int64_t polling;      /* agents with a request under way */
+	int64_t asked_us;     /* when the last sync was sent, on the wall clock */
+	int64_t reports;      /* sent */
+	int64_t reported_us;  /* when the last one was */
+	int64_t syncs;        /* answered with 200 */
+	int64_t sets;         /* received */
+	int64_t loads;        /* done */
+	int64_t enclosed;     /* artefacts that came with their set */
+	int64_t fetches;      /* of others */
 	int64_t failed_loads; /* as asked for */
 	int64_t bad_artefacts;
 	int64_t turned_away; /* answers other than 200, hops to a leader among them */

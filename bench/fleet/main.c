@@ -30,10 +30,11 @@ static const struct fleet_count {
 	const char *name;
 	size_t offset;
 } fleet_counts_table[] = {
-    FLEET_COUNT(polling),       FLEET_COUNT(asked_us),    FLEET_COUNT(reports),
-    FLEET_COUNT(reported_us),   FLEET_COUNT(syncs),       FLEET_COUNT(sets),
-    FLEET_COUNT(loads),         FLEET_COUNT(fetches),     FLEET_COUNT(failed_loads),
-    FLEET_COUNT(bad_artefacts), FLEET_COUNT(turned_away), FLEET_COUNT(broken),
+    FLEET_COUNT(polling),      FLEET_COUNT(asked_us),      FLEET_COUNT(reports),
+    FLEET_COUNT(reported_us),  FLEET_COUNT(syncs),         FLEET_COUNT(sets),
+    FLEET_COUNT(loads),        FLEET_COUNT(enclosed),      FLEET_COUNT(fetches),
+    FLEET_COUNT(failed_loads), FLEET_COUNT(bad_artefacts), FLEET_COUNT(turned_away),
+    FLEET_COUNT(broken),
 };
 
 static void fleet_show(struct fleet *fleet)

@@ -157,7 +157,7 @@ def one(f, name, generation, salt, steps=0):
             "events": sum(e.kind == "event" for e in entries), "node_writes": sum(e.kind == "write" and e.resource == FACTS_OF_A_NODE for e in entries),
             "reviews": sum(e.kind == "review" for e in entries),
             "cpu_s": process.cpu_s() - cpu, "peak_mib": process.peak_rss_mib(), "loads": after["loads"] - before["loads"],
-            "reports": after["reports"] - before["reports"], "fetches": after["fetches"] - before["fetches"],
+            "reports": after["reports"] - before["reports"], "fetches": after["fetches"] - before["fetches"], "enclosed": after["enclosed"] - before["enclosed"],
             "object_kib": len(json.dumps(f.api.get(f"{PATH}/{name}"), separators=(",", ":"))) / 1024,
             "status_kib": len(json.dumps(f.api.get(f"{PATH}/{name}")["status"], separators=(",", ":"))) / 1024}
 
@@ -177,6 +177,7 @@ def rollouts(f):
     both = installs + updates
     f.row("loads_twice", "loads", *(max(0, s["loads"] - f.n) for s in both))
     f.row("reports_per_agent", "reports", *(s["reports"] / f.n for s in both))
+    f.row("enclosed_per_agent", "artefacts", *(s["enclosed"] / f.n for s in both))
     f.row("fetches_per_agent", "fetches", *(s["fetches"] / f.n for s in both))
     for row, unit, key in (("api_writes_per_rollout", "writes", "writes"), ("api_status_writes_per_rollout", "writes", "status_writes"),
                            ("api_node_writes_per_rollout", "writes", "node_writes"), ("api_events_per_rollout", "events", "events"),

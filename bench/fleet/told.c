@@ -23,10 +23,37 @@ static const struct sync_item *told_item(struct told *told, const struct sync_it
 	return known;
 }
 
+uint64_t told_artefact_key(const char *sha256)
+{
+	char digits[17];
+
+	memcpy(digits, sha256, 16);
+	digits[16] = '\0';
+	return strtoull(digits, NULL, 16);
+}
+
+static void told_check_enclosed(const struct sync_response *res, struct told_response *kept)
+{
+	char hash[SHA256_HEX];
+	size_t i;
+
+	kept->enclosed = mem_alloc(res->n_enclosed, sizeof(*kept->enclosed));
+	for (i = 0; i < res->n_enclosed; i++) {
+		const struct sync_enclosed *e = &res->enclosed[i];
+
+		sha256_hex(e->bytes, e->n, hash);
+		if (strcmp(hash, e->sha256) == 0)
+			kept->enclosed[kept->n_enclosed++] = told_artefact_key(hash);
+		else
+			kept->n_bad++;
+	}
+}
+
 static void told_free_response(void *value)
 {
 	struct told_response *res = value;
 
+	free(res->enclosed);
 	free(res->items);
 	free(res);
 }
@@ -38,6 +65,8 @@ static struct told_response *told_keep(struct told *told, const struct sync_resp
 
 	kept->head = *res;
 	kept->head.items = NULL;
+	kept->head.enclosed = NULL;
+	told_check_enclosed(res, kept);
 	kept->n = res->n;
 	kept->items = mem_alloc(res->n, sizeof(const struct sync_item *));
 	for (i = 0; i < res->n; i++)

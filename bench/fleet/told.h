@@ -10,9 +10,12 @@
 #include "base/map.h"
 
 struct told_response {
-	struct sync_response head; /* without items */
+	struct sync_response head; /* without items and artefacts */
 	const struct sync_item **items;
 	size_t n;
+	uint64_t *enclosed; /* artefacts that came along, by told_artefact_key() */
+	size_t n_enclosed;
+	size_t n_bad; /* others that came along, and are not what their names say */
 };
 
 struct told {
@@ -21,7 +24,11 @@ struct told {
 	struct map reports;   /* for report.c */
 };
 
-/* Decodes `body`, or finds it. What it returns lives until told_trim(). */
+/* An artefact's name in short: the first 16 digits of its hash. */
+uint64_t told_artefact_key(const char *sha256);
+
+/* Decodes `body`, or finds it. Of what is enclosed each byte is checked against its name, once.
+ * What it returns lives until told_trim(). */
 int told_read(struct told *told, const char *body, size_t n, const struct told_response **ret,
 	      struct err *err);
 
