@@ -41,11 +41,22 @@ struct aap *engine_holder(const struct engine *e, const char *name)
 	return map_get(&e->holders, name);
 }
 
-/* The older object has the better claim; uids break a tie, so that every replica decides alike. */
+/* Nodes have been told of it, or a former leader says so. */
+static bool engine_is_established(const struct aap *aap)
+{
+	return aap->served || *aap->current_id ||
+	       *js_str_or_empty(aap->object, "status.updateRevision");
+}
+
+/* The older object has the better claim. Timestamps have whole seconds: of two made in one, that
+ * which is served already stays, for nodes hold it; and uids break the tie that is left. All this
+ * stands in the objects, so that every replica decides alike. */
 static bool engine_claims_before(const struct aap *a, const struct aap *b)
 {
 	if (a->spec.created_ms != b->spec.created_ms)
 		return a->spec.created_ms < b->spec.created_ms;
+	if (engine_is_established(a) != engine_is_established(b))
+		return engine_is_established(a);
 	return strcmp(a->spec.uid, b->spec.uid) < 0;
 }
 
@@ -59,14 +70,17 @@ void engine_elect(struct engine *e, const char *name)
 		if (strcmp(aap->spec.name, key) != 0)
 			continue;
 		aap->reselect = true;
+		aap->holder = false;
 		engine_mark_step(e, aap);
 		if (!best || engine_claims_before(aap, best))
 			best = aap;
 	}
-	if (best)
-		map_put(&e->holders, key, best);
-	else
+	if (!best) {
 		map_del(&e->holders, key);
+		return;
+	}
+	best->holder = true;
+	map_put(&e->holders, key, best);
 }
 
 void engine_know_features(struct engine *e, const char *text)

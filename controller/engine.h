@@ -138,6 +138,7 @@ struct aap {
 	int64_t moving_since_ms; /* when something else than before was asked for */
 
 	struct map placements; /* node name -> struct placement */
+	bool holder;           /* of its profile name: no other object of that name has a say */
 	struct placement_counts counts;
 	struct rollout rollout;
 	bool reselect; /* the selector changed, or which profile holds the name */

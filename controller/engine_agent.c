@@ -223,7 +223,7 @@ size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max)
 	while (n < max && map_next(&node->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 		const struct build *build = engine_build(p->assigned, node->features);
-		const struct sync_status *report = engine_report_of(node, p->aap->spec.name);
+		const struct sync_status *report = engine_place_report(p);
 
 		if (!p->selected || !build || build->state != BUILD_OK ||
 		    (report && strcmp(report->revision, p->assigned->id) == 0))

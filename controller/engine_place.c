@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct sync_status *engine_place_report(const struct placement *p)
+{
+	return p->aap->holder ? engine_report_of(p->node, p->aap->spec.name) : NULL;
+}
+
 static struct placement_facts engine_facts(const struct placement *p)
 {
 	const struct node *node = p->node;
@@ -20,7 +25,7 @@ static struct placement_facts engine_facts(const struct placement *p)
 	    .assigned = p->assigned ? p->assigned->id : NULL,
 	    .waits = p->aap->served && p->assigned != p->aap->served,
 	    .build = engine_build(p->assigned, node->features),
-	    .report = engine_report_of(node, p->aap->spec.name),
+	    .report = engine_place_report(p),
 	};
 }
 
@@ -80,7 +85,7 @@ struct placement *engine_place(struct engine *e, struct aap *aap, struct node *n
 
 void engine_unplace(struct engine *e, struct placement *p)
 {
-	const struct sync_status *report = engine_report_of(p->node, p->aap->spec.name);
+	const struct sync_status *report = engine_place_report(p);
 
 	if (report && report->state == SYNC_STATE_ORPHAN)
 		p->node->facts_dirty = true; /* nobody speaks of it any more */
@@ -241,8 +246,7 @@ void engine_select_node(struct engine *e, struct aap *aap, struct node *node)
 	struct placement *p = map_get(&aap->placements, node->name);
 	bool was = p && p->selected;
 
-	if (!p && !selected &&
-	    !(engine_holder(e, aap->spec.name) == aap && engine_report_of(node, aap->spec.name)))
+	if (!p && !selected && !(aap->holder && engine_report_of(node, aap->spec.name)))
 		return;
 	if (!p)
 		p = engine_place(e, aap, node);

@@ -154,6 +154,9 @@ void engine_report_drop(struct engine *e, struct node_report *report);
 struct placement *engine_place(struct engine *e, struct aap *aap, struct node *node);
 void engine_unplace(struct engine *e, struct placement *p);
 struct placement_state engine_judge(const struct placement *p);
+/* What the node's agent says of it. NULL: nothing, or the name is another object's, of which it
+ * speaks then. */
+const struct sync_status *engine_place_report(const struct placement *p);
 /* Judge again, keep the sums, mark profile and node where it matters. A placement of which nothing
  * is left is taken away. */
 void engine_place_again(struct engine *e, struct placement *p);

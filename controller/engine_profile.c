@@ -160,16 +160,15 @@ static int64_t engine_serve_step(struct engine *e, struct aap *aap)
 
 static int64_t engine_decide(struct engine *e, struct aap *aap)
 {
-	bool holds = engine_holder(e, aap->spec.name) == aap;
 	bool deleting = aap->spec.deleting;
 	int64_t next;
 
 	/* While it is not known whether this is a deletion or the end of Hauberk here, nothing
 	 * changes. */
-	aap->serving = holds && aap->spec.enabled && aap->ending != ENDING_DELETED;
-	if (e->uninstalling || (deleting && !holds))
+	aap->serving = aap->holder && aap->spec.enabled && aap->ending != ENDING_DELETED;
+	if (e->uninstalling || (deleting && !aap->holder))
 		return engine_finalizer_step(e, aap, false);
-	if (!holds) {
+	if (!aap->holder) {
 		const struct aap *holder = engine_holder(e, aap->spec.name);
 		CLEANUP(mem_freep)
 		char *why = mem_printf("AppArmorProfile %s is older and holds the profile name %s: "

@@ -148,6 +148,8 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap)
 
 	if (!aap->spec.has_finalizer || aap->finalizer_asked)
 		return INT64_MAX;
+	if (aap->ending == ENDING_UNKNOWN && e->now_ms < aap->retry_ms)
+		return aap->retry_ms;
 	if (aap->ending == ENDING_UNKNOWN) {
 		aap->ending = ENDING_ASKED;
 		e->ops->ask_terminating(e->data, aap);
@@ -195,7 +197,7 @@ char *engine_removal_why(struct engine *e, const struct aap *aap)
 			continue;
 		buf_add_str(&out, n == 1 ? "waiting for " : ", ");
 		buf_add_str(&out, p->node->name);
-		removal_say_holders(e, p->node, engine_report_of(p->node, aap->spec.name), &out);
+		removal_say_holders(e, p->node, engine_place_report(p), &out);
 	}
 	if (n > 5)
 		buf_addf(&out, " and %zu more nodes", n - 5);

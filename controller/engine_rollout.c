@@ -59,6 +59,7 @@ static void engine_recall_id(struct json_object *status, const char *path,
 {
 	const char *id = js_str_or_empty(status, path);
 
+	*out = '\0';
 	if (str_is_hex(id, PROFILE_REVISION_SIZE - 1))
 		memcpy(out, id, PROFILE_REVISION_SIZE);
 }
@@ -69,7 +70,10 @@ void engine_rollout_recall(struct aap *aap)
 	struct json_object *status = js_object(aap->object, "status");
 	const char *hash = js_str_or_empty(status, "rollout.step.hash");
 
+	*s = (struct rollout_state){0};
+	aap->rollout.told_before = 0;
 	engine_recall_id(status, "currentRevision", aap->current_id);
+	aap->current = engine_revision_find(aap, aap->current_id);
 	engine_recall_id(status, "rollout.revision", s->revision);
 	if (!*s->revision ||
 	    !rollout_phase_parse(js_str_or_empty(status, "rollout.phase"), &s->phase)) {
@@ -217,8 +221,7 @@ void engine_rollout_forget(struct placement *p)
 
 void engine_rollout_adopt(struct engine *e, struct placement *p)
 {
-	const struct sync_status *report =
-	    p->node->reported ? engine_report_of(p->node, p->aap->spec.name) : NULL;
+	const struct sync_status *report = p->node->reported ? engine_place_report(p) : NULL;
 	struct revision *rev;
 
 	if (!p->selected || p->assigned || !report || !*report->target ||

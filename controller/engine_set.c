@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "controller/engine_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,17 @@ static int engine_compare_items(const void *a, const void *b)
 	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
 }
 
+/* Agents refuse a set with a name twice, and so all that it says. */
+static bool engine_set_is_sound(const struct sync_item *items, size_t n)
+{
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		if (strcmp(items[i - 1].name, items[i].name) >= 0)
+			return false;
+	return true;
+}
+
 static size_t engine_set_items(struct engine *e, const struct node *node, struct sync_item *items)
 {
 	void *value;
@@ -90,6 +102,7 @@ static size_t engine_set_items(struct engine *e, const struct node *node, struct
 		if (engine_set_removal(e, node, &node->removals[i], &items[n]))
 			n++;
 	qsort(items, n, sizeof(*items), engine_compare_items);
+	assert(engine_set_is_sound(items, n));
 	return n;
 }
 
@@ -144,7 +157,7 @@ bool engine_set_make(struct engine *e, struct node *node)
 /* Will it be known soon what the node was told of it by a former leader? */
 static bool engine_is_coming(const struct placement *p)
 {
-	const struct sync_status *report = engine_report_of(p->node, p->aap->spec.name);
+	const struct sync_status *report = engine_place_report(p);
 	const struct build *build = engine_build(p->assigned, p->node->features);
 
 	if (!p->selected || !report || !*report->target || engine_has_item(p))

@@ -85,10 +85,9 @@ static void status_offer(const struct placement **heap, size_t n, size_t max,
 	heap[at] = p;
 }
 
-static struct json_object *status_node(const struct aap *aap, struct json_object *told,
-				       const struct placement *p)
+static struct json_object *status_node(struct json_object *told, const struct placement *p)
 {
-	const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
+	const struct sync_status *report = engine_place_report(p);
 	struct placement_state s = engine_judge(p);
 	struct json_object *old = status_find(js_array(told, "nodes"), "name", p->node->name);
 	CLEANUP(mem_freep)
@@ -143,7 +142,7 @@ static size_t status_nodes(const struct aap *aap, struct json_object *told, size
 	size_t n = status_select(aap, first, max), i, len;
 
 	for (i = 0; i < n && i < max; i++) {
-		struct json_object *node = status_node(aap, told, first[i]);
+		struct json_object *node = status_node(told, first[i]);
 
 		js_print(node, &len);
 		if (len + 1 > room) {

@@ -1,4 +1,4 @@
-#include "controller/engine.h"
+#include "controller/engine_priv.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -731,6 +731,121 @@ static void the_older_of_two_claimants_holds_the_name(void **state)
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer b on\ncompile b"));
 }
 
+/* A set as its agent reads it: "web=REVISION other=absent ". */
+static char *told(const char *node)
+{
+	struct json_object *set = parse(engine_node(w.engine, node)->set->text);
+	struct buf out = BUF_INIT(1 << 16);
+	struct sync_item *items;
+	struct err err;
+	size_t n, i;
+
+	if (sync_set_decode(set, &items, &n, &err) < 0)
+		fail_msg("%s", err.msg);
+	for (i = 0; i < n; i++)
+		buf_addf(&out, "%s=%s ", items[i].name,
+			 items[i].want == SYNC_ABSENT ? "absent" : items[i].revision);
+	sync_items_free(items, n);
+	json_object_put(set);
+	return buf_steal(&out);
+}
+
+static void assert_told(const char *node, const char *name, const char *revision)
+{
+	CLEANUP(mem_freep) char *got = told(node);
+	CLEANUP(mem_freep) char *want = name ? mem_printf("%s=%s ", name, revision) : NULL;
+
+	assert_string_equal(got, name ? want : "");
+}
+
+/* An object with profileName web, from its being applied to its being loaded on both nodes. */
+static void serve_web(const char *object, const char *policy)
+{
+	apply(object, 1, policy, ",\"profileName\":\"web\"");
+	run();
+	finalizer_written(object, true);
+	compiled(object, "6.1");
+	compiled(object, "6.12");
+	run();
+	engine_recorded(w.engine, object, wanted(object), true, w.now);
+	run();
+}
+
+static void web_loaded(const char *object)
+{
+	heard("n1", "6.1", "web", wanted(object), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	heard("n2", "6.12", "web", wanted(object), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	status_written(object);
+	run();
+}
+
+static void of_two_made_in_one_second_the_one_that_is_served_holds_the_name(void **state)
+{
+	struct json_object *a, *c;
+	int first;
+
+	start_with_two_nodes();
+	serve_web("c", "x");
+	web_loaded("c");
+	apply("a", 1, "y", ",\"profileName\":\"web\"");
+	run();
+	status_written("a");
+	run();
+	assert_told("n1", "web", wanted("c"));
+	assert_int_equal(engine_profile(w.engine, "a")->accept, ACCEPT_NAME_CONFLICT);
+	/* So it is with the next leader, whichever it sees first. */
+	for (first = 0; first < 2; first++) {
+		a = json_object_get(map_get(&w.objects, "a"));
+		c = json_object_get(map_get(&w.objects, "c"));
+		teardown(state);
+		setup(state);
+		map_put(&w.objects, "a", a);
+		map_put(&w.objects, "c", c);
+		seen(first ? "a" : "c");
+		seen(first ? "c" : "a");
+		assert_ptr_equal(engine_holder(w.engine, "web"), engine_profile(w.engine, "c"));
+	}
+}
+
+static void of_two_that_nobody_serves_the_uid_decides(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("c", 1, "x", ",\"profileName\":\"web\"");
+	run();
+	apply("a", 1, "y", ",\"profileName\":\"web\"");
+	run();
+	assert_ptr_equal(engine_holder(w.engine, "web"), engine_profile(w.engine, "a"));
+}
+
+/* An object restored from a backup may be older than the one that took its place. */
+static void a_change_of_holder_unloads_nothing(void **state)
+{
+	char old[PROFILE_REVISION_SIZE];
+
+	(void)state;
+	start_with_two_nodes();
+	serve_web("b", "x");
+	web_loaded("b");
+	memcpy(old, wanted("b"), sizeof(old));
+	apply("a", 1, "y",
+	      ",\"profileName\":\"web\",\"nodeSelector\":{\"matchLabels\":{"
+	      "\"disk\":\"ssd\"}}");
+	run();
+	assert_null(strstr(engine_node(w.engine, "n1")->set->text, "absent"));
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	assert_told("n1", "web", wanted("a"));
+	assert_string_not_equal(wanted("a"), old);
+	/* Where the new holder does not want it, it says so; the former one says nothing. */
+	assert_told("n2", "web", "absent");
+	assert_int_equal(engine_profile(w.engine, "b")->placements.n, 0);
+}
+
 static void a_new_leader_leaves_status_standing_until_all_reported(void **state)
 {
 	struct json_object *obj;
@@ -869,6 +984,9 @@ int main(void)
 	    T(a_profile_that_vanishes_is_not_told_absent),
 	    T(a_deletion_does_not_wait_for_a_dead_node),
 	    T(the_older_of_two_claimants_holds_the_name),
+	    T(of_two_made_in_one_second_the_one_that_is_served_holds_the_name),
+	    T(of_two_that_nobody_serves_the_uid_decides),
+	    T(a_change_of_holder_unloads_nothing),
 	    T(a_new_leader_leaves_status_standing_until_all_reported),
 	    T(a_bad_text_after_a_restart_brings_the_last_good_one_back),
 	    T(a_node_without_apparmor_is_unsupported_and_not_desired),
