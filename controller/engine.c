@@ -153,6 +153,19 @@ void engine_free(struct engine *e)
 	free(e);
 }
 
+/* A former leader's words stand until we know better, unless spec is newer than they are. */
+static void engine_take_over(struct engine *e, struct aap *aap)
+{
+	aap->status_held =
+	    aap->spec.generation == js_i64(aap->object, "status.observedGeneration", -1);
+	aap->moving_since_ms = e->start_ms;
+	engine_rollout_recall(aap);
+	engine_mark_step(e, aap);
+}
+
+/* Whoever stood by has seen all that a leader did, and nothing of it may be taken from what was
+ * seen first: who holds a name, how far a rollout is, and what status says is read from the objects
+ * as they are now. */
 void engine_start(struct engine *e, int64_t now_ms)
 {
 	struct node *node;
@@ -165,7 +178,9 @@ void engine_start(struct engine *e, int64_t now_ms)
 	while ((node = engine_next_node(e, &it)))
 		node->heard_ms = node->reported ? node->heard_ms : now_ms;
 	for (it = 0; (aap = engine_next_profile(e, &it));)
-		engine_mark_step(e, aap);
+		engine_take_over(e, aap);
+	for (it = 0; (aap = engine_next_profile(e, &it));)
+		engine_elect(e, aap->spec.name);
 }
 
 bool engine_is_started(const struct engine *e)
@@ -300,7 +315,7 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 
 	if (first ? spec->generation != js_i64(obj, "status.observedGeneration", -1)
 		  : spec->generation != aap->spec.generation)
-		aap->status_held = false;
+		aap->status_held = false; /* see also engine_take_over() */
 	if (!first && spec->generation != aap->spec.generation)
 		aap->reselect = true;
 	if (first || spec->generation != aap->spec.generation ||
@@ -325,6 +340,8 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		return;
 	aap->finalizer_asked = false;
 	engine_profile_want(e, aap);
+	if (!e->started)
+		engine_revisions_tidy(aap); /* which no step does meanwhile */
 	if (first || !str_equal(old_name, aap->spec.name)) {
 		engine_elect(e, aap->spec.name);
 		if (!first)

@@ -103,7 +103,7 @@ int64_t engine_fetch_step(struct engine *e, struct aap *aap);
 /* engine_rollout.c */
 void engine_rollout_init(struct aap *aap);
 void engine_rollout_deinit(struct aap *aap);
-/* What status says of it, read once when the object is first seen. */
+/* What status says of it: read when the object is first seen, and anew when we begin to lead. */
 void engine_rollout_recall(struct aap *aap);
 /* The target is another one: every placement is judged anew. */
 void engine_rollout_retarget(struct engine *e, struct aap *aap);

@@ -327,6 +327,8 @@ static void fleet_seen(const char *profile)
 
 	engine_profile_trim(obj);
 	engine_profile_seen(fleet.engine, obj, fleet.now_ms);
+	if (fleet.standby)
+		engine_profile_seen(fleet.standby, obj, fleet.now_ms);
 	json_object_put(obj);
 }
 
@@ -436,6 +438,8 @@ static void fleet_node_seen(const char *name, const char *labels)
 	struct json_object *obj = fleet_parse(text);
 
 	engine_node_seen(fleet.engine, obj, fleet.now_ms);
+	if (fleet.standby)
+		engine_node_seen(fleet.standby, obj, fleet.now_ms);
 	json_object_put(obj);
 }
 
@@ -467,25 +471,51 @@ void fleet_up(size_t n)
 	fleet_settle();
 }
 
-void fleet_kill_controller(void)
+static void fleet_show_all(void)
 {
 	const char *name;
 	void *value;
 	size_t it = 0, i;
 
-	answers_drop(false);
-	engine_free(fleet.engine);
-	fleet.engine = fleet_engine();
 	for (i = 0; i < fleet.n; i++)
 		fleet_node_seen(fleet.agents[i].name, "");
 	while (map_next(&fleet.objects, &it, &name, &value))
 		fleet_seen(name);
+}
+
+static void fleet_lead(struct engine *engine)
+{
+	size_t i;
+
+	fleet.engine = engine;
 	engine_start(fleet.engine, fleet.now_ms);
 	fleet_turn();
 	for (i = 0; i < fleet.n; i++)
 		if (!fleet.agents[i].away)
 			fleet_report(&fleet.agents[i]);
 	fleet_settle();
+}
+
+void fleet_kill_controller(void)
+{
+	answers_drop(false);
+	engine_free(fleet.engine);
+	fleet.engine = fleet_engine();
+	fleet_show_all();
+	fleet_lead(fleet.engine);
+}
+
+void fleet_stand_by(void)
+{
+	fleet.standby = fleet_engine();
+	fleet_show_all();
+}
+
+void fleet_take_over(void)
+{
+	answers_drop(false);
+	engine_free(fleet.engine);
+	fleet_lead(STEAL(fleet.standby));
 }
 
 static void put_object(void *value)
@@ -499,6 +529,7 @@ void fleet_down(void)
 
 	answers_drop(false);
 	engine_free(fleet.engine);
+	engine_free(fleet.standby);
 	for (i = 0; i < fleet.n; i++) {
 		sync_items_free(fleet.agents[i].items, fleet.agents[i].n_items);
 		map_clear(&fleet.agents[i].holds, free);

@@ -31,6 +31,7 @@ struct fleet_agent {
 
 struct fleet {
 	struct engine *engine;
+	struct engine *standby; /* another replica, which sees all objects and does nothing */
 	int64_t now_ms;
 	struct fleet_agent agents[FLEET_MAX];
 	size_t n;
@@ -50,6 +51,11 @@ void fleet_down(void);
 
 /* The controller is killed and another one takes over; agents and objects are what they were. */
 void fleet_kill_controller(void);
+
+/* The same with a replica that has been standing by since fleet_stand_by(), and seen all objects
+ * come and change. */
+void fleet_stand_by(void);
+void fleet_take_over(void);
 
 /* Everything that can happen without time passing. */
 void fleet_settle(void);
