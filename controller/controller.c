@@ -11,6 +11,7 @@
 #include "controller/effects.h"
 #include "controller/engine.h"
 #include "controller/history.h"
+#include "controller/home.h"
 #include "controller/identity.h"
 #include "controller/local_server.h"
 #include "controller/node_objects.h"
@@ -65,7 +66,8 @@ struct controller {
 	struct identity *identity;
 	struct certs *certs;
 	struct kube_recorder *recorder;
-	struct kube_informer *profiles, *nodes, *namespaces;
+	struct kube_informer *profiles, *nodes;
+	struct home *home;
 	struct kube_lease *lease;
 	struct history *history;
 	struct node_objects *node_objects;
@@ -228,13 +230,10 @@ static void controller_on_node_gone(void *data, struct json_object *obj)
 	controller_poke(c);
 }
 
-static void controller_on_namespace(void *data, struct json_object *old, struct json_object *obj)
+static void controller_on_namespace_going(void *data)
 {
 	struct controller *c = data;
 
-	(void)old;
-	if (!js_str(obj, "metadata.deletionTimestamp"))
-		return;
 	log_warn("our namespace is being deleted: finalizers are taken off, and every profile "
 		 "stays loaded");
 	engine_uninstall(c->engine);
@@ -363,6 +362,8 @@ static void controller_on_leaf(void *data, const char *cert_pem, const char *key
 	struct controller *c = data;
 	struct err err;
 
+	if (c->ending)
+		return; /* a door that has been closed stays so */
 	if (!c->sync)
 		controller_open_door(c, cert_pem, key_pem);
 	else if (sync_server_set_certificate(c->sync, cert_pem, key_pem, &err) < 0)
@@ -465,21 +466,6 @@ static void controller_make_engine(struct controller *c)
 	c->engine = engine_new(&engine, clock_steady_ms());
 }
 
-static struct kube_informer *controller_follow_namespace(struct controller *c)
-{
-	CLEANUP(mem_freep) char *selector = mem_printf("metadata.name=%s", c->namespace_);
-	struct kube_informer_spec spec = {
-	    .path = "/api/v1/namespaces",
-	    .field_selector = selector,
-	    .as_metadata = true,
-	    .on_update = controller_on_namespace,
-	    .on_trouble = controller_on_trouble,
-	    .data = c,
-	};
-
-	return kube_informer_start(c->client, &spec);
-}
-
 static void controller_follow(struct controller *c)
 {
 	struct kube_informer_spec profiles = {
@@ -503,6 +489,12 @@ static void controller_follow(struct controller *c)
 	    .on_trouble = controller_on_trouble,
 	    .data = c,
 	};
+	struct home_spec home = {
+	    .namespace_ = c->namespace_,
+	    .on_going = controller_on_namespace_going,
+	    .on_trouble = controller_on_trouble,
+	    .data = c,
+	};
 	struct history_spec history = {
 	    .namespace_ = c->namespace_,
 	    .recorded = controller_on_recorded,
@@ -519,7 +511,7 @@ static void controller_follow(struct controller *c)
 
 	c->profiles = kube_informer_start(c->client, &profiles);
 	c->nodes = kube_informer_start(c->client, &nodes);
-	c->namespaces = controller_follow_namespace(c);
+	c->home = home_follow(c->client, &home);
 	c->history = history_start(c->client, &history);
 	c->node_objects = node_objects_start(c->client, &node_objects);
 	effects_bind(c->effects, c->engine, c->history, c->node_objects, c->profiles);
@@ -581,7 +573,7 @@ static void controller_on_effects_closed(void *data)
 	node_objects_close(c->node_objects);
 	kube_informer_close(c->profiles);
 	kube_informer_close(c->nodes);
-	kube_informer_close(c->namespaces);
+	home_close(c->home);
 	certs_close(c->certs);
 	identity_close(c->identity);
 	kube_lease_release(c->lease, controller_on_released, c);

@@ -230,6 +230,19 @@ static void effects_write_status(void *data, const struct aap *aap, struct json_
 
 /* Is Hauberk itself going? */
 
+/* Unloading on a guess is not for us: it is asked again, at the engine's pace. */
+static void effects_on_terminating_unknown(struct effect *x, const struct kube_result *res)
+{
+	struct effects *ef = x->effects;
+
+	log_warn("a deletion waits: it is not known whether Hauberk is being uninstalled",
+		 log_s("profile", x->name), log_s("why", res->why));
+	if (effect_profile(x))
+		engine_terminating_unknown(ef->engine, x->name, clock_steady_ms());
+	effect_free(x);
+	effects_facts(ef);
+}
+
 static void effects_on_terminating(void *data, const struct kube_result *res)
 {
 	struct effect *x = data;
@@ -238,10 +251,7 @@ static void effects_on_terminating(void *data, const struct kube_result *res)
 	if (res->outcome == KUBE_OK && js_str(res->obj, "metadata.deletionTimestamp"))
 		x->terminating = true;
 	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND) {
-		/* Unloading on a guess is not for us: ask until there is an answer. */
-		log_warn("a deletion waits: it is not known whether Hauberk is being uninstalled",
-			 log_s("profile", x->name), log_s("why", res->why));
-		x->req = kube_get(ef->spec.client, EFFECTS_CRD_PATH, effects_on_terminating, x);
+		effects_on_terminating_unknown(x, res);
 		return;
 	}
 	if (res->outcome == KUBE_NOT_FOUND)
@@ -286,11 +296,13 @@ static void effects_on_ready(void *data, const struct kube_result *res)
 	struct effect *x = data;
 	struct effects *ef = x->effects;
 
-	if (res->outcome == KUBE_OK)
+	if (res->outcome == KUBE_OK) {
 		engine_node_ready(ef->engine, x->name, effects_is_ready(res->obj));
-	else
+	} else {
 		log_warn("a node could not be read", log_s("node", x->name),
 			 log_s("why", res->why));
+		engine_node_ready_unknown(ef->engine, x->name, clock_steady_ms());
+	}
 	effect_free(x);
 	effects_facts(ef);
 }

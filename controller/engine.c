@@ -479,6 +479,17 @@ void engine_terminating(struct engine *e, const char *object, bool terminating)
 	engine_mark_step(e, aap);
 }
 
+void engine_terminating_unknown(struct engine *e, const char *object, int64_t now_ms)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap || aap->ending != ENDING_ASKED)
+		return;
+	aap->ending = ENDING_UNKNOWN;
+	engine_note_write(e, aap, false, now_ms);
+	engine_mark_step(e, aap);
+}
+
 void engine_mark_deletions(struct engine *e)
 {
 	struct aap *aap;
@@ -520,9 +531,22 @@ void engine_node_ready(struct engine *e, const char *name, bool ready)
 		return;
 	node->away_known = true;
 	node->away_ready = ready;
+	node->ask_ms = 0;
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);
 	engine_mark_deletions(e);
+}
+
+void engine_node_ready_unknown(struct engine *e, const char *name, int64_t now_ms)
+{
+	struct node *node = engine_node(e, name);
+
+	if (!node || !node->away || node->away_known)
+		return;
+	node->ask_ms = now_ms + ENGINE_ASK_RETRY_MS;
+	if (e->sweep_ms > node->ask_ms)
+		e->sweep_ms = node->ask_ms;
+	e->fresh = true;
 }
 
 void engine_pods_known(struct engine *e, const char *node_name)

@@ -39,6 +39,7 @@ enum {
 	ENGINE_COUNTERS_MAX_MS = 10 * 1000, /* … a rollout takes, the less often, up to this */
 	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
 	/* … know yet for so long */
+	ENGINE_ASK_RETRY_MS = 10 * 1000, /* where a Node could not be read */
 	ENGINE_FETCH_RETRY_MS = 1000, /* doubled each time, … */
 	ENGINE_FETCHES_MAX = 6,       /* … so often */
 	ENGINE_STATUS_NODES_MAX = 100,
@@ -196,6 +197,7 @@ struct node {
 	bool away;
 	bool away_ready; /* Kubernetes calls the node Ready; meaningful while away */
 	bool away_known;
+	int64_t ask_ms; /* when to ask for it again; 0: it is known, or being asked */
 	bool disconnected;
 	bool facts_dirty;
 	bool facts_writing;
@@ -261,9 +263,11 @@ struct engine_ops {
 	void (*completed)(void *data, const struct aap *aap);
 	/* Write status, which is taken over. Answer: engine_status_written(). */
 	void (*write_status)(void *data, const struct aap *aap, struct json_object *status);
-	/* Is the CRD or our namespace Terminating? Answer: engine_terminating(). */
+	/* Is the CRD or our namespace Terminating? Answer: engine_terminating(), or
+	 * engine_terminating_unknown(). */
 	void (*ask_terminating)(void *data, const struct aap *aap);
-	/* Is this node Ready in Kubernetes? Answer: engine_node_ready(). */
+	/* Is this node Ready in Kubernetes? Answer: engine_node_ready(), or
+	 * engine_node_ready_unknown(). */
 	void (*ask_ready)(void *data, const struct node *node);
 	/* Bring its AppArmorNode up to date. Answer: engine_node_written(). */
 	void (*write_node)(void *data, const struct node *node);
@@ -365,6 +369,9 @@ void engine_fetched(struct engine *engine, const char *object, const char *revis
 void engine_status_written(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_terminating(struct engine *engine, const char *object, bool terminating);
 void engine_node_ready(struct engine *engine, const char *name, bool ready);
+/* The API server did not say: it is asked again, later. */
+void engine_terminating_unknown(struct engine *engine, const char *object, int64_t now_ms);
+void engine_node_ready_unknown(struct engine *engine, const char *name, int64_t now_ms);
 void engine_node_written(struct engine *engine, const char *name, bool ok, int64_t now_ms);
 void engine_pods_known(struct engine *engine, const char *node_name);
 

@@ -165,11 +165,24 @@ static void engine_node_away(struct engine *e, struct node *node)
 
 	node->away = true;
 	node->away_known = false;
+	node->ask_ms = 0;
 	if (node->exists)
 		e->ops->ask_ready(e->data, node);
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);
 	engine_mark_deletions(e);
+}
+
+/* Where the API server did not say whether it is Ready. Returns when to look again. */
+static int64_t engine_node_ask_again(struct engine *e, struct node *node)
+{
+	if (!node->away || !node->exists || !node->ask_ms)
+		return INT64_MAX;
+	if (e->now_ms < node->ask_ms)
+		return node->ask_ms;
+	node->ask_ms = 0;
+	e->ops->ask_ready(e->data, node);
+	return INT64_MAX;
 }
 
 int64_t engine_nodes_sweep(struct engine *e)
@@ -191,6 +204,7 @@ int64_t engine_nodes_sweep(struct engine *e)
 		}
 		if (node->facts_dirty && !node->facts_writing)
 			engine_mark_node(e, node);
+		next = engine_min(next, engine_node_ask_again(e, node));
 		if (!node->away)
 			next = away < next ? away : next;
 		else if (!node->disconnected && disconnected > e->now_ms)
