@@ -106,6 +106,7 @@ void http_conn_enter(struct http_conn *conn, enum http_phase phase)
 	list_append(&server->phases[phase], &conn->link);
 	conn->phase = phase;
 	conn->since_ms = uv_now(server->loop);
+	conn->n_grace = 0;
 	if (deadline_ms > 0)
 		http_server_wake_in(server, deadline_ms);
 }
@@ -174,7 +175,7 @@ void http_conn_resume(struct http_conn *conn)
 	uv_poll_stop(&conn->poll);
 	conn->suspended = false;
 	MHD_resume_connection(conn->mhd);
-	http_server_run_soon(conn->server); /* its epoll descriptor does not tell */
+	http_daemon_run_soon(conn->daemon); /* its epoll descriptor does not tell */
 }
 
 void http_conn_settle_handshake(struct http_conn *conn)
@@ -195,12 +196,13 @@ static void http_conn_hand_over(struct http_conn *conn)
 	enum MHD_Result taken;
 
 	uv_poll_stop(&conn->poll);
+	conn->daemon = http_daemons_next(server);
 	server->adopting = conn;
-	taken = MHD_add_connection(server->daemon, conn->fd, addr, n);
+	taken = MHD_add_connection(conn->daemon->mhd, conn->fd, addr, n);
 	server->adopting = NULL;
 	if (taken == MHD_YES) {
 		if (server->has_tls)
-			list_append(&server->shaking, &conn->shake);
+			list_append(&conn->daemon->shaking, &conn->shake);
 	} else if (!uv_is_closing((uv_handle_t *)&conn->poll)) {
 		conn->fd = -1; /* closed, as every descriptor that libmicrohttpd does not take */
 		http_conn_free(conn);
@@ -232,7 +234,7 @@ static void http_conn_on_poll(uv_poll_t *poll, int status, int events)
 		http_conn_drop(conn);
 		http_exchange_lost(&conn->ex);
 	} else {
-		list_append(&conn->server->shaking, &conn->shake);
+		list_append(&conn->daemon->shaking, &conn->shake);
 		http_conn_resume(conn);
 	}
 }

@@ -3,7 +3,8 @@
 /*
  * What the files of the server share. They alone know libmicrohttpd and GnuTLS.
  *
- *   http_server.c    listening, ceilings, deadlines, the turns of libmicrohttpd, closing
+ *   http_server.c    listening, ceilings, deadlines, closing
+ *   http_daemon.c    the turns of libmicrohttpd
  *   http_conn.c      one connection, from its first byte to its end
  *   http_exchange.c  one request and its answer
  *   http_cert.c      the certificate that new connections are given
@@ -32,7 +33,13 @@ enum http_phase {
 
 struct http_cert;
 
-enum { HTTP_TICKET_KEY_BYTES = 64 }; /* as gnutls_session_ticket_key_generate() makes it */
+enum {
+	HTTP_TICKET_KEY_BYTES = 64, /* as gnutls_session_ticket_key_generate() makes it */
+	HTTP_POOL_BYTES =
+	    16384, /* of a connection: request line, headers, and a piece of the body */
+	HTTP_SPARE_FDS = 256,
+	HTTP_DAEMONS_MAX = 16,
+};
 
 struct http_exchange {
 	const char *method; /* libmicrohttpd's, as long as the request is under way */
@@ -51,10 +58,10 @@ struct http_ip {
 };
 
 struct http_conn {
-	struct list link; /* in server->phases[phase], the oldest first */
-	struct list
-	    shake; /* in server->shaking while libmicrohttpd may go on with the TLS handshake */
+	struct list link;  /* in server->phases[phase], the oldest first */
+	struct list shake; /* in daemon->shaking while it may go on with the TLS handshake */
 	struct http_server *server;
+	struct http_daemon *daemon; /* NULL until the first byte */
 	struct http_ip *ip;
 	struct http_cert *cert;     /* of its handshake */
 	struct MHD_Connection *mhd; /* NULL until the first byte */
@@ -62,25 +69,31 @@ struct http_conn {
 	enum http_phase phase;
 	bool shaken; /* the TLS handshake needs nothing more from the peer */
 	bool suspended;
-	uint64_t since_ms; /* of the loop: when the phase began */
-	int fd;            /* our own while mhd is NULL, then libmicrohttpd's */
+	unsigned int n_grace; /* how often its deadline was put off since the phase began */
+	uint64_t since_ms;    /* of the loop: when the phase began, or the deadline was put off */
+	int fd;               /* our own while mhd is NULL, then libmicrohttpd's */
 	uv_poll_t poll;
 	struct sockaddr_in6 addr; /* large enough for both families */
+};
+
+struct http_daemon {
+	struct MHD_Daemon *mhd;
+	uv_poll_t turn;   /* its epoll descriptor */
+	uv_timer_t again; /* it has more to do */
+	struct list shaking;
 };
 
 struct http_server {
 	uv_loop_t *loop;
 	struct http_server_spec spec;
 	bool has_tls;
-	struct MHD_Daemon *daemon;
+	struct http_daemon daemons[HTTP_DAEMONS_MAX];
+	size_t n_daemons, at_daemon;
 	int listen_fd;
 	uint16_t port;
 	uv_poll_t listener;
-	uv_poll_t turn;   /* libmicrohttpd's epoll descriptor */
-	uv_timer_t again; /* libmicrohttpd has more to do at once */
 	uv_timer_t sweep; /* the next deadline, ours or a connection's */
 	struct list phases[N_HTTP_PHASES];
-	struct list shaking;
 	struct http_conn *adopting; /* for the callback within MHD_add_connection() */
 	unsigned int n_conns;       /* not counting those that are dying */
 	unsigned int n_all;
@@ -98,10 +111,16 @@ struct http_server {
 
 /* http_server.c */
 void http_server_wake_in(struct http_server *server, uint64_t ms);
-void http_server_run_soon(struct http_server *server); /* a turn in the loop's next round */
 uint64_t http_server_deadline_ms(const struct http_server *server, enum http_phase phase);
 void http_server_conn_gone(
     struct http_server *server); /* one connection and its handle are freed */
+
+/* http_daemon.c. http_daemons_watch() says how many handles are to be closed. */
+int http_daemons_start(struct http_server *server, struct err *err);
+size_t http_daemons_watch(struct http_server *server);
+struct http_daemon *http_daemons_next(struct http_server *server); /* for a new connection */
+void http_daemon_run_soon(struct http_daemon *daemon); /* a turn in the loop's next round */
+void http_daemons_stop(struct http_server *server);
 
 /* http_conn.c. http_conn_new() takes over the descriptor. */
 void http_conn_new(struct http_server *server, int fd, const struct sockaddr *addr, socklen_t n);

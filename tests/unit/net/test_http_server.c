@@ -654,6 +654,23 @@ static void slow_headers_are_closed(void **state)
 	raw_expect_end(f);
 }
 
+static void headers_that_lie_there_unread_are_not_late(void **state)
+{
+	struct fixture *f = *state;
+	static char text[] = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	uv_buf_t bytes = uv_buf_init(text, sizeof(text) - 1);
+
+	f->spec.header_timeout_ms = 50;
+	go_plain(f);
+	raw_open(f, NULL);
+	net_run_for(&f->loop, 20);
+	assert_int_equal(uv_try_write((uv_stream_t *)&f->raw.tcp, &bytes, 1), bytes.len);
+	usleep(100 * 1000); /* our loop is busy with something else */
+	net_run_until(&f->loop, &f->raw.ended);
+	assert_non_null(strstr(f->raw.text, "200 OK"));
+	net_raw_close(&f->raw);
+}
+
 /* Bytes that dribble in do not extend it. */
 static void slow_headers_of_a_later_request_are_closed(void **state)
 {
@@ -1096,6 +1113,7 @@ int main(void)
 	    SERVER_TEST(a_peer_that_says_nothing_is_closed),
 	    SERVER_TEST(a_handshake_that_stops_halfway_is_closed),
 	    SERVER_TEST(slow_headers_are_closed),
+	    SERVER_TEST(headers_that_lie_there_unread_are_not_late),
 	    SERVER_TEST(slow_headers_of_a_later_request_are_closed),
 	    SERVER_TEST(a_slow_body_is_closed),
 	    SERVER_TEST(a_peer_that_does_not_take_its_answer_is_closed),
