@@ -405,15 +405,16 @@ bool identity_lookup(struct identity *id, const char *token, int64_t now_ms,
 {
 	struct identity_claims claims;
 	struct outcome known = {0};
-	const struct outcome *o = &known;
+	const struct outcome *o;
 	char hash[SHA256_HEX];
 
-	known.verdict = identity_prejudge(token, &claims, &known.why);
-	if (known.verdict == IDENTITY_OK) {
-		sha256_hex(token, strlen(token), hash);
-		o = identity_find(id, hash, now_ms);
+	sha256_hex(token, strlen(token), hash);
+	o = identity_find(id, hash, now_ms);
+	if (!o) {
+		known.verdict = identity_prejudge(token, &claims, &known.why);
+		o = &known;
 	}
-	if (!o)
+	if (o == &known && known.verdict == IDENTITY_OK)
 		return false;
 	outcome_show(o, ret);
 	return true;
@@ -474,6 +475,11 @@ struct identity_check *identity_check(struct identity *id, const char *token, co
 		identity_join(id, check, token, hash, from, &claims);
 	}
 	return check;
+}
+
+size_t identity_waiting(const struct identity *id)
+{
+	return id->n_queued;
 }
 
 void identity_cancel(struct identity_check *check)

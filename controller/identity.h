@@ -58,6 +58,9 @@ bool identity_lookup(struct identity *id, const char *token, int64_t now_ms,
 struct identity_check *identity_check(struct identity *id, const char *token, const char *from,
 				      identity_done_fn done, void *data);
 
+/* Reviews that wait for their turn: agents that are not served yet. */
+size_t identity_waiting(const struct identity *id);
+
 /* `done` does not come any more, and `check` is gone. A review that is under way goes on, for its
  * verdict is worth keeping. */
 void identity_cancel(struct identity_check *check);

@@ -20,7 +20,7 @@
  *  - Its body goes into the engine as facts, and the poll waits on `pending` for the engine's run.
  *  - sync_server_release(): where there is something to say it is answered, else it is held.
  *  - The engine changes the node's set: sync_server_set_changed() puts it back on `pending`.
- *  - Nothing happens for SYNC_HOLD_MS: it is answered without a set.
+ *  - Nothing happens until SYNC_HOLD_MS after it came: it is answered without a set.
  *
  * What else can happen:
  *
@@ -54,7 +54,8 @@ struct sync_server {
 	struct list checking; /* identity not known yet */
 	struct list early;    /* waiting for the engine to start */
 	struct list pending;  /* to be looked at by the next release */
-	struct list held;     /* oldest first */
+	struct list held;     /* the nearest deadline first */
+	int64_t hold_ms;
 	void (*closed)(void *data);
 	void *closed_data;
 };
@@ -68,7 +69,7 @@ struct poll {
 	char *node_uid;
 	char set_hash[SHA256_HEX]; /* what the agent has */
 	char report_hash[SHA256_HEX];
-	int64_t deadline_ms;
+	int64_t deadline_ms; /* from when it came, however long its token was checked */
 };
 
 static void poll_free(struct poll *p)
@@ -205,14 +206,20 @@ static void sync_server_on_timer(uv_timer_t *timer)
 	sync_server_arm(server);
 }
 
+/* The agent's patience began when it asked. Who waited long for its token to be checked goes before
+ * others; mostly the place is the last. */
 static void poll_hold(struct poll *p)
 {
 	struct sync_server *server = p->server;
-	bool first = list_is_empty(&server->held);
+	struct list *before;
 
 	list_remove(&p->link);
-	list_append(&server->held, &p->link);
-	if (first)
+	before = server->held.prev;
+	while (before != &server->held &&
+	       container_of(before, struct poll, link)->deadline_ms > p->deadline_ms)
+		before = before->prev;
+	list_append(before->next, &p->link);
+	if (before == &server->held)
 		sync_server_arm(server);
 }
 
@@ -312,7 +319,6 @@ static void poll_take(struct poll *p, struct sync_request *req)
 		return;
 	}
 	poll_replace(engine_node(engine, p->node), p);
-	p->deadline_ms = clock_mono_ms() + SYNC_HOLD_MS;
 	list_remove(&p->link);
 	list_append(&server->pending, &p->link);
 	server->spec.on_facts(server->spec.data);
@@ -461,6 +467,7 @@ static void sync_server_on_request(struct http_exchange *ex, void *data)
 	p = MEM_NEW(struct poll);
 	p->server = server;
 	p->ex = ex;
+	p->deadline_ms = clock_mono_ms() + server->hold_ms;
 	list_init(&p->link);
 	http_exchange_set_data(ex, p);
 	if (identity_lookup(server->spec.identity, token, clock_wall_ms(), &res)) {
@@ -527,6 +534,7 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	int r;
 
 	server->spec = *spec;
+	server->hold_ms = spec->hold_ms ? spec->hold_ms : SYNC_HOLD_MS;
 	list_init(&server->checking);
 	list_init(&server->early);
 	list_init(&server->pending);

@@ -11,6 +11,10 @@
 
 /* {"aud":"hauberk-controller"}, as one of the agents' would say; the last part names the node. */
 #define GOOD "eyJhbGciOiJub25lIn0.eyJhdWQiOiJoYXViZXJrLWNvbnRyb2xsZXIifQ."
+#define OTHER "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJoYXViZXJrLWNvbnRyb2xsZXIifQ."
+#define REPORT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+enum { DOOR_HOLD_MS = 300 };
 
 struct door {
 	uv_loop_t loop;
@@ -82,8 +86,11 @@ static int door_open(void **state)
 	struct door *d = MEM_NEW(struct door);
 	struct engine_options options = {
 	    .ops = &door_ops, .data = d, .compiler_id = "c", .builtin_features = builtin};
-	struct sync_server_spec spec = {
-	    .listen = "127.0.0.1:0", .max_connections = 1000, .on_facts = door_on_facts, .data = d};
+	struct sync_server_spec spec = {.listen = "127.0.0.1:0",
+					.max_connections = 1000,
+					.hold_ms = DOOR_HOLD_MS,
+					.on_facts = door_on_facts,
+					.data = d};
 	struct err err;
 
 	uv_loop_init(&d->loop);
@@ -116,9 +123,8 @@ static int door_close(void **state)
 	return 0;
 }
 
-/* What it answers to a sync with this token, NULL for none. */
-static void door_expect(struct door *d, const char *token, const char *body, const char *status,
-			const char *word)
+/* A sync with this token, NULL for none. */
+static void door_send(struct door *d, const char *token, const char *body)
 {
 	CLEANUP(mem_freep)
 	char *text = mem_printf("POST /v1/sync HTTP/1.1\r\nHost: a\r\n%s%s%sContent-Length: "
@@ -129,10 +135,22 @@ static void door_expect(struct door *d, const char *token, const char *body, con
 	net_raw_connect(&d->loop, &d->raw, sync_server_port(d->server));
 	net_raw_read(&d->raw);
 	net_raw_send(&d->raw, text);
+	net_run_for(&d->loop, 1);
+}
+
+static void door_await(struct door *d, const char *status, const char *word)
+{
 	net_run_until(&d->loop, &d->raw.ended);
 	if (!strstr(d->raw.text, status) || !strstr(d->raw.text, word))
 		fail_msg("expected %s and \"%s\", not %s", status, word, d->raw.text);
 	net_raw_close(&d->raw);
+}
+
+static void door_expect(struct door *d, const char *token, const char *body, const char *status,
+			const char *word)
+{
+	door_send(d, token, body);
+	door_await(d, status, word);
 }
 
 static void an_agent_is_asked_for_its_report(void **state)
@@ -169,6 +187,42 @@ static void a_body_that_is_no_sync_is_malformed(void **state)
 	sync_server_lead(d->server, 1);
 	door_expect(d, GOOD "n1", "{\"protocol\":", " 400 ", "message");
 	door_expect(d, GOOD "n1", "{\"protocol\":7}", " 426 ", "version 1");
+}
+
+/* What the controller says of a node whose agent has reported, and has nothing to be told. */
+static void door_settle(struct door *d, char set_hash[SHA256_HEX])
+{
+	static const char body[] = "{\"protocol\":1,\"reportHash\":\"" REPORT "\",\"report\":{"
+				   "\"appArmor\":true,\"profiles\":[]}}";
+	const char *hash;
+
+	door_expect(d, GOOD "n1", body, " 200 ", "\"setHash\":\"");
+	hash = strstr(d->raw.text, "\"setHash\":\"") + strlen("\"setHash\":\"");
+	snprintf(set_hash, SHA256_HEX, "%s", hash);
+}
+
+static void a_poll_is_held_from_when_it_came_however_long_its_token_is_checked(void **state)
+{
+	struct door *d = *state;
+	char set_hash[SHA256_HEX];
+	CLEANUP(mem_freep) char *text = NULL;
+	int64_t began;
+
+	sync_server_lead(d->server, 1);
+	door_settle(d, set_hash);
+	text = mem_printf("{\"protocol\":1,\"reportHash\":\"" REPORT "\",\"setHash\":\"%s\"}",
+			  set_hash);
+	began = clock_mono_ms();
+	door_expect(d, GOOD "n1", text, " 200 ", set_hash);
+	assert_in_range(clock_mono_ms() - began, DOOR_HOLD_MS - 1, 10 * DOOR_HOLD_MS);
+
+	fake_kube_hold(d->kube, true);
+	door_send(d, OTHER "n1", text);
+	net_run_for(&d->loop, 2 * DOOR_HOLD_MS);
+	fake_kube_hold(d->kube, false);
+	began = clock_mono_ms();
+	door_await(d, " 200 ", set_hash);
+	assert_in_range(clock_mono_ms() - began, 0, DOOR_HOLD_MS - 1);
 }
 
 static long memory_kib(void)
@@ -243,6 +297,7 @@ int main(void)
 	    TEST(who_is_not_ours_is_told_so),
 	    TEST(who_does_not_lead_says_who_does),
 	    TEST(a_body_that_is_no_sync_is_malformed),
+	    TEST(a_poll_is_held_from_when_it_came_however_long_its_token_is_checked),
 	    TEST(a_crowd_without_a_token_takes_no_memory),
 	    TEST(a_replica_that_does_not_lead_keeps_no_body),
 	};
