@@ -314,7 +314,7 @@ static void rollout_say_nodes(struct rollout_plan *plan, const char *before, int
 static void rollout_say_step(const struct rollout_view *v, struct rollout_plan *plan)
 {
 	unsigned int step = plan->state.step;
-	char before[32];
+	char before[48];
 
 	snprintf(before, sizeof(before), "step %u of %zu: ", step + 1, v->spec->n_steps);
 	rollout_say_nodes(plan, before, rollout_step_nodes(v->spec, step, v->f->desired), "");
