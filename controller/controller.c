@@ -284,6 +284,14 @@ static void controller_on_node_written(void *data, const char *node, bool ok)
 	controller_poke(c);
 }
 
+/* At a fleet's first contact two writes a node would hold up the reviews of those not served yet. */
+static bool controller_on_node_yields(void *data)
+{
+	const struct controller *c = data;
+
+	return identity_waiting(c->identity) > 0;
+}
+
 /* History. */
 
 static void controller_on_recorded(void *data, const char *object, const char *revision, bool ok)
@@ -505,6 +513,7 @@ static void controller_follow(struct controller *c)
 	struct node_objects_spec node_objects = {
 	    .seen = controller_on_node_object,
 	    .written = controller_on_node_written,
+	    .yields = controller_on_node_yields,
 	    .synced = controller_start_if_ready,
 	    .data = c,
 	};

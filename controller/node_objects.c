@@ -98,14 +98,21 @@ static void node_job_free(struct node_job *job)
 
 /* When to look next. */
 
+/* Never none: the end of one write is what starts the next. */
+static bool node_objects_may_start(const struct node_objects *no)
+{
+	bool yields = no->spec.yields && no->spec.yields(no->spec.data);
+
+	return no->n_busy < (yields ? 1 : NODE_OBJECTS_WRITES_MAX) && node_objects_has_synced(no);
+}
+
 static void node_objects_on_timer(uv_timer_t *timer);
 
 static void node_objects_arm(struct node_objects *no)
 {
 	int64_t now = clock_mono_ms(), due = INT64_MAX;
-	bool may_start = no->n_busy < NODE_OBJECTS_WRITES_MAX && node_objects_has_synced(no);
 
-	if (may_start && !list_is_empty(&no->queued))
+	if (!list_is_empty(&no->queued) && node_objects_may_start(no))
 		due = now;
 	LIST_FOREACH(item, &no->waiting) {
 		const struct node_job *job = container_of(item, struct node_job, link);
@@ -325,8 +332,7 @@ static void node_objects_on_timer(uv_timer_t *timer)
 			node_job_become(job, NODE_JOB_QUEUED);
 	}
 	/* One a turn: its end may close us. */
-	if (no->n_busy < NODE_OBJECTS_WRITES_MAX && !list_is_empty(&no->queued) &&
-	    node_objects_has_synced(no)) {
+	if (!list_is_empty(&no->queued) && node_objects_may_start(no)) {
 		struct node_job *job = container_of(no->queued.next, struct node_job, link);
 
 		list_remove(&job->link);

@@ -33,6 +33,9 @@ struct node_objects_spec {
 	 * could not be written after several tries (ok false): set them again later. Once for each
 	 * node_objects_set(), unless another one for the same node comes before it. */
 	void (*written)(void *data, const char *node_name, bool ok);
+	/* True while the API server has more urgent work of ours: then one write at a time. Asked
+	 * when a write begins or ends. */
+	bool (*yields)(void *data);
 	void *data;
 };
 

@@ -17,6 +17,7 @@ struct place {
 	struct fake_kube *kube;
 	struct node_objects *no;
 	int n_synced, n_seen, n_written, n_failed;
+	bool yields;
 };
 
 static void on_synced(void *data)
@@ -39,10 +40,18 @@ static void on_written(void *data, const char *node_name, bool ok)
 	p->n_failed += !ok;
 }
 
+static bool yields(void *data)
+{
+	return ((struct place *)data)->yields;
+}
+
 static void place_start(struct place *p)
 {
-	struct node_objects_spec spec = {
-	    .synced = on_synced, .seen = on_seen, .written = on_written, .data = p};
+	struct node_objects_spec spec = {.synced = on_synced,
+					 .seen = on_seen,
+					 .written = on_written,
+					 .yields = yields,
+					 .data = p};
 
 	p->no = node_objects_start(fake_kube_client(p->kube), &spec);
 }
@@ -292,17 +301,35 @@ static void removals_changed_by_another_hand_are_seen_and_ours_are_not(void **st
 	assert_int_equal(p->n_seen, n_seen + 1);
 }
 
-static void many_nodes_are_written_a_few_at_a_time(void **state)
+static void set_many(struct place *p, int n)
 {
-	struct place *p = *state;
 	struct node_facts facts = {.boot_id = "b1"};
 	int i;
 
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < n; i++) {
 		CLEANUP(mem_freep) char *name = mem_printf("n%d", i);
 
 		node_objects_set(p->no, name, "u", &facts);
 	}
+}
+
+static void while_something_else_is_more_urgent_one_node_is_written_at_a_time(void **state)
+{
+	struct place *p = *state;
+
+	fake_kube_settle(p->kube);
+	p->yields = true;
+	set_many(p, 100);
+	fake_kube_settle(p->kube);
+	assert_int_equal(p->n_written, 100);
+	assert_int_equal(fake_kube_n_most(p->kube), 1);
+}
+
+static void many_nodes_are_written_a_few_at_a_time(void **state)
+{
+	struct place *p = *state;
+
+	set_many(p, 1000);
 	fake_kube_settle(p->kube);
 	assert_int_equal(p->n_written, 1000);
 	assert_true(fake_kube_n_most(p->kube) <= NODE_OBJECTS_WRITES_MAX);
@@ -376,6 +403,7 @@ int main(void)
 	    TEST(a_new_leader_knows_what_is_pending),
 	    TEST(removals_changed_by_another_hand_are_seen_and_ours_are_not),
 	    TEST(many_nodes_are_written_a_few_at_a_time),
+	    TEST(while_something_else_is_more_urgent_one_node_is_written_at_a_time),
 	    TEST(a_write_that_fails_is_tried_again),
 	    TEST(a_node_that_is_gone_is_forgotten),
 	    TEST(closing_in_the_middle_calls_nobody),
