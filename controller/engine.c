@@ -60,9 +60,24 @@ static bool engine_claims_before(const struct aap *a, const struct aap *b)
 	return strcmp(a->spec.uid, b->spec.uid) < 0;
 }
 
+/* What nodes may be about to load for the one is the other's to take away, or to replace. */
+static void engine_hand_over(struct engine *e, const struct aap *from, struct aap *to)
+{
+	void *value;
+	size_t it = 0;
+
+	while (map_next(&from->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+
+		if (p->may_hold)
+			engine_place(e, to, p->node)->may_hold = true;
+	}
+}
+
 void engine_elect(struct engine *e, const char *name)
 {
 	CLEANUP(mem_freep) char *key = mem_strdup(name); /* may belong to what is being replaced */
+	const struct aap *before = engine_holder(e, key);
 	struct aap *best = NULL, *aap;
 	size_t it = 0;
 
@@ -80,6 +95,8 @@ void engine_elect(struct engine *e, const char *name)
 		return;
 	}
 	best->holder = true;
+	if (before && before != best)
+		engine_hand_over(e, before, best);
 	map_put(&e->holders, key, best);
 }
 
@@ -381,12 +398,12 @@ void engine_profile_gone(struct engine *e, const char *object)
 	if (!aap)
 		return;
 	name = mem_strdup(aap->spec.name);
+	engine_elect(e, name);
 	while (map_next(&aap->placements, &it, NULL, &value))
 		engine_unplace(e, value);
 	list_remove(&aap->dirty);
 	engine_due_set(e, aap, INT64_MAX);
 	engine_profile_free(aap);
-	engine_elect(e, name);
 }
 
 void engine_uninstall(struct engine *e)

@@ -40,8 +40,8 @@ enum {
 	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
 	/* … know yet for so long */
 	ENGINE_ASK_RETRY_MS = 10 * 1000, /* where a Node could not be read */
-	ENGINE_FETCH_RETRY_MS = 1000, /* doubled each time, … */
-	ENGINE_FETCHES_MAX = 6,       /* … so often */
+	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, … */
+	ENGINE_FETCHES_MAX = 6,          /* … so often */
 	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32,                    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
@@ -138,8 +138,8 @@ struct aap {
 	char *accept_message;    /* "" */
 	int64_t moving_since_ms; /* when something else than before was asked for */
 
-	struct map placements; /* node name -> struct placement */
 	bool holder;           /* of its profile name: no other object of that name has a say */
+	struct map placements; /* node name -> struct placement */
 	struct placement_counts counts;
 	struct rollout rollout;
 	bool reselect; /* the selector changed, or which profile holds the name */
@@ -216,6 +216,7 @@ struct node {
 	size_t n_removals;
 
 	struct set_body *set; /* what it should hold; NULL: not made yet */
+	bool parting;         /* it may hold what its set does not tell it to load any more */
 	void *poll;           /* for the server of agents: its held request */
 };
 
@@ -233,6 +234,8 @@ struct placement {
 	bool selected;
 	struct revision *assigned; /* what it was told; NULL: nothing yet */
 	struct revision *before;   /* told while there is no build of that for its kernel */
+	bool in_set;               /* the node's set says that it is to be loaded there … */
+	bool may_hold; /* … or did so, and no report made since then says that it is not */
 	struct placement_state state;
 	int64_t since_ms; /* of the state */
 

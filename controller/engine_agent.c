@@ -144,10 +144,22 @@ static void engine_place_heard(struct engine *e, struct placement *p)
 	engine_place_again(e, p);
 }
 
+/* An agent that has its set's latest word, and says in spite of it that nothing is there, will not
+ * load it any more. True when this was not known before. */
+static bool engine_place_is_parted(struct placement *p, bool has_set)
+{
+	const struct sync_status *report = engine_place_report(p);
+
+	if (!has_set || !p->may_hold || p->in_set || (report && report->state != SYNC_STATE_ABSENT))
+		return false;
+	p->may_hold = false;
+	return true;
+}
+
 /* Of all that the node reports, only what differs from before is judged again; all of it where
  * `all` says so. */
 static void engine_place_changed(struct engine *e, struct node *node,
-				 const struct node_report *before, bool all)
+				 const struct node_report *before, bool all, bool has_set)
 {
 	void *value;
 	size_t it = 0;
@@ -155,11 +167,20 @@ static void engine_place_changed(struct engine *e, struct node *node,
 	while (map_next(&node->placements, &it, NULL, &value)) {
 		struct placement *p = value;
 		const char *name = p->aap->spec.name;
+		bool parted = engine_place_is_parted(p, has_set);
 
-		if (all || !engine_is_same_status(engine_report_find(before, name),
-						  engine_report_of(node, name)))
+		if (all || parted ||
+		    !engine_is_same_status(engine_report_find(before, name),
+					   engine_report_of(node, name)))
 			engine_place_heard(e, p);
 	}
+}
+
+/* The report that we have was made by an agent that had the set as it is now. */
+static bool engine_has_set(const struct node *node, const struct sync_request *req)
+{
+	return node->set && strcmp(node->set->hash, req->set_hash) == 0 &&
+	       strcmp(node->report_hash, req->report_hash) == 0;
 }
 
 /* Takes over the report; what was there before is given back. */
@@ -207,8 +228,9 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 	all = engine_take_features(e, node, req) || all;
 	if (req->has_report)
 		before = engine_take_report(e, node, req);
-	if (all || req->has_report)
-		engine_place_changed(e, node, req->has_report ? &before : &node->report, all);
+	if (all || req->has_report || node->parting)
+		engine_place_changed(e, node, req->has_report ? &before : &node->report, all,
+				     engine_has_set(node, req));
 	engine_report_drop(e, &before);
 	if (all || node->facts_dirty || !node->set || node->n_removals > 0)
 		engine_mark_node(e, node);

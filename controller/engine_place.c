@@ -25,6 +25,7 @@ static struct placement_facts engine_facts(const struct placement *p)
 	    .assigned = p->assigned ? p->assigned->id : NULL,
 	    .waits = p->aap->served && p->assigned != p->aap->served,
 	    .build = engine_build(p->assigned, node->features),
+	    .may_hold = p->may_hold && p->aap->holder,
 	    .report = engine_place_report(p),
 	};
 }

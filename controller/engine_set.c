@@ -133,6 +133,22 @@ static struct set_body *engine_set_new(struct engine *e, const struct sync_item 
 	return set;
 }
 
+/* From now on the node may load what its set says, until its agent says otherwise. */
+static void engine_set_note(struct node *node)
+{
+	void *value;
+	size_t it = 0;
+
+	node->parting = false;
+	while (map_next(&node->placements, &it, NULL, &value)) {
+		struct placement *p = value;
+
+		p->in_set = p->selected && engine_has_item(p);
+		p->may_hold = p->may_hold || p->in_set;
+		node->parting = node->parting || (p->may_hold && !p->in_set);
+	}
+}
+
 /* True when the node's set is another than before. */
 bool engine_set_make(struct engine *e, struct node *node)
 {
@@ -142,6 +158,7 @@ bool engine_set_make(struct engine *e, struct node *node)
 	struct set_body *set;
 	char key[SHA256_HEX];
 
+	engine_set_note(node);
 	engine_set_key(items, n, key);
 	if (node->set && strcmp(node->set->key, key) == 0)
 		return false;

@@ -62,16 +62,19 @@ static bool placement_holds(const struct placement_facts *f)
 		f->report->state == SYNC_STATE_ORPHAN);
 }
 
-/* The node is not chosen, or the profile is to go: what is left there? */
+/* The node is not chosen, or the profile is to go: what is left there? An agent that has still to
+ * load it, or tries again, may hold it in a moment. */
 static struct placement_state placement_judge_leaving(const struct placement_facts *f)
 {
-	if (!f->reported || !placement_holds(f))
+	const struct sync_status *r = f->report;
+	bool is_there = r && r->state != SYNC_STATE_ABSENT;
+
+	if (!f->reported || (!is_there && !f->may_hold))
 		return placement_say(NODE_GONE, "", "");
-	if (f->report->state == SYNC_STATE_DRAINING)
-		return placement_say(NODE_DRAINING, "InUse", f->report->message);
-	if (f->report->state == SYNC_STATE_FAILED)
-		return placement_say(NODE_DRAINING, sync_reason_name(f->report->reason),
-				     f->report->message);
+	if (is_there && r->state == SYNC_STATE_DRAINING)
+		return placement_say(NODE_DRAINING, "InUse", r->message);
+	if (is_there && r->state == SYNC_STATE_FAILED)
+		return placement_say(NODE_DRAINING, sync_reason_name(r->reason), r->message);
 	return placement_say(NODE_DRAINING, "Removing", "to be removed");
 }
 

@@ -35,8 +35,9 @@ struct placement_facts {
 	const char *apparmor_reason;
 	const char *features_reason; /* why its feature set was not taken; NULL: it was */
 	const char *features_message;
-	const char *assigned;      /* the revision that it was told; NULL: none */
-	bool waits;                /* that is another one than the rollout's target */
+	const char *assigned; /* the revision that it was told; NULL: none */
+	bool may_hold; /* it was told to load it, and has not said since that it holds none */
+	bool waits;    /* that is another one than the rollout's target */
 	const struct build *build; /* of that revision for this node's kernel; NULL: not begun */
 	const struct sync_status *report; /* its entry for the profile; NULL: none */
 };

@@ -233,6 +233,7 @@ void fleet_report(struct fleet_agent *a)
 	req.report.apparmor_reason = mem_strdup(a->no_apparmor ? "AppArmor is off" : "");
 	if (!a->no_apparmor)
 		memcpy(req.features, features_builtin("6.1")->hash, SHA256_HEX);
+	memcpy(req.set_hash, a->set_hash, sizeof(req.set_hash));
 	req.report.items = mem_alloc(a->n_items, sizeof(struct sync_status));
 	req.report.n = a->n_items;
 	for (i = 0; i < a->n_items; i++)
@@ -269,6 +270,7 @@ static void agent_fetch_set(struct fleet_agent *a, const struct node *node)
 	sync_items_free(a->items, a->n_items);
 	a->items = items;
 	a->n_items = n;
+	memcpy(a->set_hash, node->set->hash, sizeof(a->set_hash));
 	json_object_put(set);
 }
 

@@ -24,7 +24,8 @@ struct fleet_agent {
 	char bad[PROFILE_REVISION_SIZE]; /* only this revision does: LoadFailed */
 	struct sync_item *items;         /* the set last taken */
 	size_t n_items;
-	struct map holds; /* profile -> revision, in its kernel */
+	char set_hash[SHA256_HEX]; /* of that */
+	struct map holds;          /* profile -> revision, in its kernel */
 	int64_t heard_ms;
 	bool changed; /* there is something to report, or a set to fetch */
 };

@@ -364,6 +364,8 @@ static void heard(const char *node, const char *release, const char *profile, co
 		s->hashes[0].name = mem_strdup(profile);
 		sha256_hex(revision, 12, s->hashes[0].sha256);
 	}
+	if (engine_node(w.engine, node)->set)
+		memcpy(req.set_hash, engine_node(w.engine, node)->set->hash, SHA256_HEX);
 	snprintf(req.report_hash, sizeof(req.report_hash), "%064lld", (long long)++w.version);
 	assert_int_equal(engine_agent_heard(w.engine, node, uid, &req, w.now), REPORT_TAKEN);
 	sync_request_clear(&req);
@@ -372,6 +374,33 @@ static void heard(const char *node, const char *release, const char *profile, co
 static void heard_loaded(const char *node, const char *release, const char *profile)
 {
 	heard(node, release, profile, wanted(profile), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+}
+
+/* A set as its agent reads it: "web=REVISION other=absent ". */
+static char *told(const char *node)
+{
+	struct json_object *set = parse(engine_node(w.engine, node)->set->text);
+	struct buf out = BUF_INIT(1 << 16);
+	struct sync_item *items;
+	struct err err;
+	size_t n, i;
+
+	if (sync_set_decode(set, &items, &n, &err) < 0)
+		fail_msg("%s", err.msg);
+	for (i = 0; i < n; i++)
+		buf_addf(&out, "%s=%s ", items[i].name,
+			 items[i].want == SYNC_ABSENT ? "absent" : items[i].revision);
+	sync_items_free(items, n);
+	json_object_put(set);
+	return buf_steal(&out);
+}
+
+static void assert_told(const char *node, const char *name, const char *revision)
+{
+	CLEANUP(mem_freep) char *got = told(node);
+	CLEANUP(mem_freep) char *want = name ? mem_printf("%s=%s ", name, revision) : NULL;
+
+	assert_string_equal(got, name ? want : "");
 }
 
 /* Two nodes, each with an agent that holds nothing. */
@@ -647,6 +676,68 @@ static void a_deletion_asks_removes_and_then_lets_go(void **state)
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
 }
 
+static void delete (const char *name)
+{
+	patch_object(name, "{\"metadata\":{\"deletionTimestamp\":\"2000-01-01T00:00:09Z\"}}");
+	run();
+	engine_terminating(w.engine, name, false);
+	run();
+}
+
+static void a_deletion_waits_for_nodes_that_may_be_loading_it(void **state)
+{
+	(void)state;
+	serve_a();
+	delete ("a");
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n1", "a", "absent");
+	/* A report from before its agent had the set does not count. */
+	engine_set_unref(w.engine, engine_node(w.engine, "n2")->set);
+	engine_node(w.engine, "n2")->set = NULL;
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	heard("n2", "6.12", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n2", "a", "absent");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+}
+
+/* It was told just before it lost the network. */
+static void a_deletion_notes_a_node_that_may_have_loaded_it(void **state)
+{
+	(void)state;
+	serve_a();
+	w.now += 149 * 1000;
+	heard_loaded("n1", "6.1", "a");
+	w.now += 10 * 1000;
+	run();
+	engine_node_ready(w.engine, "n2", false);
+	delete ("a");
+	assert_non_null(strstr(buf_text(&w.trace), "node n2 removals=1"));
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+}
+
+static void a_disabled_profile_waits_for_nodes_that_may_be_loading_it(void **state)
+{
+	(void)state;
+	serve_a();
+	apply("a", 2, "x", ",\"state\":\"Disabled\"");
+	w.now += 1000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=False/RolloutInProgress"));
+	assert_null(strstr(buf_text(&w.trace), "Ready=True"));
+	status_written("a");
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+}
+
 static void an_uninstall_unloads_nothing(void **state)
 {
 	(void)state;
@@ -729,33 +820,6 @@ static void the_older_of_two_claimants_holds_the_name(void **state)
 	engine_profile_gone(w.engine, "a");
 	run();
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer b on\ncompile b"));
-}
-
-/* A set as its agent reads it: "web=REVISION other=absent ". */
-static char *told(const char *node)
-{
-	struct json_object *set = parse(engine_node(w.engine, node)->set->text);
-	struct buf out = BUF_INIT(1 << 16);
-	struct sync_item *items;
-	struct err err;
-	size_t n, i;
-
-	if (sync_set_decode(set, &items, &n, &err) < 0)
-		fail_msg("%s", err.msg);
-	for (i = 0; i < n; i++)
-		buf_addf(&out, "%s=%s ", items[i].name,
-			 items[i].want == SYNC_ABSENT ? "absent" : items[i].revision);
-	sync_items_free(items, n);
-	json_object_put(set);
-	return buf_steal(&out);
-}
-
-static void assert_told(const char *node, const char *name, const char *revision)
-{
-	CLEANUP(mem_freep) char *got = told(node);
-	CLEANUP(mem_freep) char *want = name ? mem_printf("%s=%s ", name, revision) : NULL;
-
-	assert_string_equal(got, name ? want : "");
 }
 
 /* An object with profileName web, from its being applied to its being loaded on both nodes. */
@@ -980,6 +1044,9 @@ int main(void)
 	    T(a_selector_that_matches_nothing_is_ready_with_a_warning),
 	    T(a_node_that_is_no_longer_selected_is_told_to_remove),
 	    T(a_deletion_asks_removes_and_then_lets_go),
+	    T(a_deletion_waits_for_nodes_that_may_be_loading_it),
+	    T(a_deletion_notes_a_node_that_may_have_loaded_it),
+	    T(a_disabled_profile_waits_for_nodes_that_may_be_loading_it),
 	    T(an_uninstall_unloads_nothing),
 	    T(a_profile_that_vanishes_is_not_told_absent),
 	    T(a_deletion_does_not_wait_for_a_dead_node),
