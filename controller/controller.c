@@ -256,7 +256,7 @@ static void controller_trim_node(struct json_object *obj)
 }
 
 /* An agent was on this node once, and a former leader may have left removals to be told. */
-static void controller_on_node_object(void *data, const char *node)
+static void controller_on_node_object(void *data, const char *node, bool is_new)
 {
 	struct controller *c = data;
 	struct node_removal *noted;
@@ -272,7 +272,7 @@ static void controller_on_node_object(void *data, const char *node)
 				 noted[i].revisions[0]);
 	}
 	node_removals_free(noted, n);
-	engine_node_object_seen(c->engine, node, removals, n);
+	engine_node_object_seen(c->engine, node, removals, n, is_new);
 	controller_poke(c);
 }
 
@@ -284,7 +284,8 @@ static void controller_on_node_written(void *data, const char *node, bool ok)
 	controller_poke(c);
 }
 
-/* At a fleet's first contact two writes a node would hold up the reviews of those not served yet. */
+/* At a fleet's first contact two writes a node would hold up the reviews of those not served yet.
+ */
 static bool controller_on_node_yields(void *data)
 {
 	const struct controller *c = data;

@@ -45,7 +45,6 @@ enum {
 	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32,                    /* of a cluster */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
-	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
 };
 
 /* One text as one kernel sees it. */
@@ -315,10 +314,11 @@ void engine_profile_seen(struct engine *engine, struct json_object *obj, int64_t
 void engine_profile_gone(struct engine *engine, const char *object);
 void engine_node_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);
 void engine_node_gone(struct engine *engine, const char *name);
-/* An AppArmorNode as found at the start, or when it appears: an agent was there, with these
- * removals pending (taken over). */
+/* An AppArmorNode: an agent was there once. It appeared with these removals pending (`is_new`: they
+ * are more beside those known), or somebody else than us has changed them: a person may take one
+ * back, and another leader note one. `removals` is taken over. */
 void engine_node_object_seen(struct engine *engine, const char *name,
-			     struct pending_removal *removals, size_t n);
+			     struct pending_removal *removals, size_t n, bool is_new);
 
 /* The CRD or our namespace is going: finalizers come off and nothing is unloaded any more. */
 void engine_uninstall(struct engine *engine);

@@ -48,14 +48,8 @@ static const char *engine_zone(struct engine *e, struct json_object *labels)
 
 void engine_node_free(struct engine *e, struct node *node)
 {
-	size_t i;
-
 	engine_set_unref(e, node->set);
-	for (i = 0; i < node->n_removals; i++) {
-		free(node->removals[i].profile);
-		free(node->removals[i].uid);
-	}
-	free(node->removals);
+	engine_removals_free(node->removals, node->n_removals);
 	map_clear(&node->placements, NULL);
 	engine_report_drop(e, &node->report);
 	json_object_put(node->labels);
@@ -137,24 +131,19 @@ void engine_node_gone(struct engine *e, const char *name)
 }
 
 void engine_node_object_seen(struct engine *e, const char *name, struct pending_removal *removals,
-			     size_t n)
+			     size_t n, bool is_new)
 {
 	struct node *node = engine_node_need(e, name);
 
 	node->has_object = true;
-	if (node->n_removals > 0 || n == 0 || n > ENGINE_PENDING_REMOVALS_MAX) {
-		size_t i;
-
-		for (i = 0; i < n; i++) {
-			free(removals[i].profile);
-			free(removals[i].uid);
-		}
-		free(removals);
+	if (!engine_removals_take(node, removals, n, is_new))
 		return;
-	}
-	node->removals = removals;
-	node->n_removals = n;
+	/* What is being written now says otherwise. */
+	node->facts_dirty = node->facts_dirty || node->facts_writing;
+	if (node->reported && !node->away)
+		engine_removals_settle(e, node);
 	engine_mark_node(e, node);
+	engine_mark_deletions(e);
 }
 
 /* Agents that have not been heard of for a while. */

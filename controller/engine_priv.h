@@ -125,6 +125,10 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap);
 char *engine_removal_why(struct engine *e, const struct aap *aap);
 /* A report came: what was noted as pending and is gone there is noted no more. */
 void engine_removals_settle(struct engine *e, struct node *node);
+/* The list of pending removals as the API server holds it; true when it is another one than ours.
+ * Takes `removals` over. */
+bool engine_removals_take(struct node *node, struct pending_removal *removals, size_t n, bool add);
+void engine_removals_free(struct pending_removal *removals, size_t n);
 
 /* engine_node.c */
 void engine_node_free(struct engine *e, struct node *node);

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "controller/engine_priv.h"
 
 #include <stdlib.h>
@@ -12,6 +13,9 @@
  *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal
  * is noted in its AppArmorNode, and its agent is told when it comes back;
  *  - a node where no agent has ever been, or that is no more.
+ *
+ * There is room for as many removals as a node may hold profiles. Where it is full the deletion
+ * waits: to forget an older one would leave its profile there for ever.
  *
  * Before anything is removed the API server is asked whether it is Hauberk that is going (the CRD
  * or our namespace is Terminating): then the finalizer comes off and nothing is unloaded.
@@ -74,8 +78,8 @@ static bool removal_note(struct engine *e, const struct aap *aap, struct node *n
 
 	if (removal)
 		return !node->facts_dirty && !node->facts_writing;
-	if (node->n_removals == ENGINE_PENDING_REMOVALS_MAX)
-		removal_drop(node, &node->removals[0]);
+	if (node->n_removals == SYNC_ITEMS_MAX)
+		return false;
 	node->removals = mem_resize(node->removals, node->n_removals + 1, sizeof(*removal));
 	removal = &node->removals[node->n_removals++];
 	*removal = (struct pending_removal){.profile = mem_strdup(aap->spec.name),
@@ -85,6 +89,61 @@ static bool removal_note(struct engine *e, const struct aap *aap, struct node *n
 	node->facts_dirty = true;
 	engine_mark_node(e, node);
 	return false;
+}
+
+void engine_removals_free(struct pending_removal *removals, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(removals[i].profile);
+		free(removals[i].uid);
+	}
+	free(removals);
+}
+
+static bool removals_are_same(const struct node *node, const struct pending_removal *removals,
+			      size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct pending_removal *mine = removal_find(node, removals[i].profile);
+
+		if (!mine || !str_equal(mine->uid, removals[i].uid))
+			return false;
+	}
+	return n == node->n_removals;
+}
+
+/* Those of which nothing is known yet. */
+static bool removals_add(struct node *node, struct pending_removal *removals, size_t n)
+{
+	size_t before = node->n_removals, i;
+
+	node->removals = mem_resize(node->removals, before + n, sizeof(*removals));
+	for (i = 0; i < n && node->n_removals < SYNC_ITEMS_MAX; i++) {
+		if (removal_find(node, removals[i].profile))
+			continue;
+		node->removals[node->n_removals++] = removals[i];
+		removals[i] = (struct pending_removal){0};
+	}
+	engine_removals_free(removals, n);
+	return node->n_removals > before;
+}
+
+bool engine_removals_take(struct node *node, struct pending_removal *removals, size_t n, bool add)
+{
+	if (add)
+		return removals_add(node, removals, n);
+	if (removals_are_same(node, removals, n)) {
+		engine_removals_free(removals, n);
+		return false;
+	}
+	engine_removals_free(node->removals, node->n_removals);
+	node->removals = removals;
+	node->n_removals = n;
+	return true;
 }
 
 void engine_removals_settle(struct engine *e, struct node *node)
@@ -197,6 +256,8 @@ char *engine_removal_why(struct engine *e, const struct aap *aap)
 			continue;
 		buf_add_str(&out, n == 1 ? "waiting for " : ", ");
 		buf_add_str(&out, p->node->name);
+		if (p->node->n_removals == SYNC_ITEMS_MAX)
+			buf_addf(&out, " (%d removals are pending there already)", SYNC_ITEMS_MAX);
 		removal_say_holders(e, p->node, engine_place_report(p), &out);
 	}
 	if (n > 5)

@@ -16,7 +16,7 @@ struct place {
 	uv_loop_t loop;
 	struct fake_kube *kube;
 	struct node_objects *no;
-	int n_synced, n_seen, n_written, n_failed;
+	int n_synced, n_seen, n_changed, n_written, n_failed;
 	bool yields;
 };
 
@@ -25,10 +25,13 @@ static void on_synced(void *data)
 	((struct place *)data)->n_synced++;
 }
 
-static void on_seen(void *data, const char *node_name)
+static void on_seen(void *data, const char *node_name, bool is_new)
 {
+	struct place *p = data;
+
 	assert_true(*node_name);
-	((struct place *)data)->n_seen++;
+	p->n_seen++;
+	p->n_changed += !is_new;
 }
 
 static void on_written(void *data, const char *node_name, bool ok)
@@ -325,6 +328,33 @@ static void while_something_else_is_more_urgent_one_node_is_written_at_a_time(vo
 	assert_int_equal(fake_kube_n_most(p->kube), 1);
 }
 
+/* A person takes a removal back while a write of ours is under way. */
+static void removals_that_are_edited_under_a_write_stand(void **state)
+{
+	struct place *p = *state;
+	struct json_object *edited;
+
+	set(p, "b1", "u1");
+	fake_kube_settle(p->kube);
+	fake_kube_hold(p->kube, true);
+	set(p, "b2", "u1");
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	edited = copy_of(p);
+	json_object_object_del(js_get(edited, "status"), "pendingRemovals");
+	fake_kube_put(p->kube, NODE_OBJECTS_PATH, edited);
+	fake_kube_hold(p->kube, false);
+	fake_kube_settle(p->kube);
+	assert_int_equal(p->n_changed, 1);
+	assert_int_equal(p->n_failed, 1);
+	assert_int_equal(node_objects_pending(p->no, "n1", NULL), 0);
+	assert_string_equal(js_str(object_of(p), "status.bootID"), "b1");
+	/* Whoever has the facts knows of it now. */
+	set(p, "b2", NULL);
+	fake_kube_settle(p->kube);
+	assert_string_equal(js_str(object_of(p), "status.bootID"), "b2");
+	assert_int_equal(p->n_changed, 1);
+}
+
 static void many_nodes_are_written_a_few_at_a_time(void **state)
 {
 	struct place *p = *state;
@@ -402,6 +432,7 @@ int main(void)
 	    TEST(a_node_that_was_registered_anew_takes_its_object_over),
 	    TEST(a_new_leader_knows_what_is_pending),
 	    TEST(removals_changed_by_another_hand_are_seen_and_ours_are_not),
+	    TEST(removals_that_are_edited_under_a_write_stand),
 	    TEST(many_nodes_are_written_a_few_at_a_time),
 	    TEST(while_something_else_is_more_urgent_one_node_is_written_at_a_time),
 	    TEST(a_write_that_fails_is_tried_again),
