@@ -227,6 +227,7 @@ struct set_body {
 	char *text; /* a JSON array */
 };
 
+	char *keep; /* another: of names that the node keeps as it has them; NULL: none */
 struct placement {
 	struct aap *aap;
 	struct node *node;

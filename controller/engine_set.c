@@ -9,7 +9,20 @@
 /*
  * What one node should hold, of all profiles. The text of a set is shared by all nodes that should
  * hold the same.
+ *
+ * A node is not told less only because we do not know enough: of a profile that it has, or was told
+ * to load, and of which nothing can be told at present, it is told to keep what it has. So it is
+ * where a new leader, or a new compiler, has not compiled it yet, where a new text is refused and
+ * the former one is that of another compiler, and where the node's feature set is not taken.
  */
+
+/* What a set is made of. Borrows. */
+struct choices {
+	struct sync_item *items;
+	size_t n;
+	const char **keep;
+	size_t n_keep;
+};
 
 void engine_set_unref(struct engine *e, struct set_body *set)
 {
@@ -17,6 +30,7 @@ void engine_set_unref(struct engine *e, struct set_body *set)
 		return;
 	map_del(&e->sets, set->key);
 	free(set->text);
+	free(set->keep);
 	free(set);
 }
 
@@ -27,6 +41,15 @@ static const struct revision *engine_tellable(const struct placement *p)
 	return engine_has_build(p->assigned, p->node) ? p->assigned
 	       : engine_has_build(p->before, p->node) ? p->before
 						      : NULL;
+}
+
+/* Something is wanted there that cannot be told, and there is something to be kept. */
+static bool engine_is_kept(const struct placement *p)
+{
+	const struct sync_status *report = engine_place_report(p);
+
+	return p->selected && !engine_has_item(p) &&
+	       (p->may_hold || (report && report->state != SYNC_STATE_ABSENT));
 }
 
 bool engine_has_item(const struct placement *p)
@@ -90,45 +113,77 @@ static bool engine_set_is_sound(const struct sync_item *items, size_t n)
 	return true;
 }
 
-static size_t engine_set_items(struct engine *e, const struct node *node, struct sync_item *items)
+static int engine_compare_names(const void *a, const void *b)
 {
-	void *value;
-	size_t it = 0, n = 0, i;
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
-	while (map_next(&node->placements, &it, NULL, &value))
-		if (n < SYNC_ITEMS_MAX && engine_set_item(value, &items[n]))
-			n++;
-	for (i = 0; i < node->n_removals && n < SYNC_ITEMS_MAX; i++)
-		if (engine_set_removal(e, node, &node->removals[i], &items[n]))
-			n++;
-	qsort(items, n, sizeof(*items), engine_compare_items);
-	assert(engine_set_is_sound(items, n));
-	return n;
+static void engine_choose_one(const struct placement *p, struct choices *c)
+{
+	if (engine_set_item(p, &c->items[c->n]))
+		c->n++;
+	else if (engine_is_kept(p))
+		c->keep[c->n_keep++] = p->aap->spec.name;
+}
+
+static bool engine_has_room(const struct choices *c)
+{
+	return c->n + c->n_keep < SYNC_ITEMS_MAX;
+}
+
+static struct choices engine_choose(struct engine *e, const struct node *node)
+{
+	size_t room = node->placements.n + node->n_removals;
+	struct choices c = {.items = mem_alloc(room, sizeof(*c.items)),
+			    .keep = mem_alloc(room, sizeof(*c.keep))};
+	void *value;
+	size_t it = 0, i;
+
+	while (engine_has_room(&c) && map_next(&node->placements, &it, NULL, &value))
+		engine_choose_one(value, &c);
+	for (i = 0; i < node->n_removals && engine_has_room(&c); i++)
+		c.n += engine_set_removal(e, node, &node->removals[i], &c.items[c.n]);
+	qsort(c.items, c.n, sizeof(*c.items), engine_compare_items);
+	qsort(c.keep, c.n_keep, sizeof(*c.keep), engine_compare_names);
+	assert(engine_set_is_sound(c.items, c.n));
+	return c;
 }
 
 /* The choices stand for the text that they lead to, and are far shorter. */
-static void engine_set_key(const struct sync_item *items, size_t n, char out[SHA256_HEX])
+static void engine_set_key(const struct choices *c, char out[SHA256_HEX])
 {
 	struct buf key = BUF_INIT(SIZE_MAX);
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		buf_addf(&key, "%s/%s/%d%d/%s/%s\n", items[i].name, items[i].uid, items[i].want,
-			 items[i].adopt, items[i].revision, items[i].artefact);
+	for (i = 0; i < c->n; i++)
+		buf_addf(&key, "%s/%s/%d%d/%s/%s\n", c->items[i].name, c->items[i].uid,
+			 c->items[i].want, c->items[i].adopt, c->items[i].revision,
+			 c->items[i].artefact);
+	for (i = 0; i < c->n_keep; i++)
+		buf_addf(&key, "%s\n", c->keep[i]);
 	sha256_hex(buf_text(&key), key.len, out);
 	buf_clear(&key);
 }
 
-static struct set_body *engine_set_new(struct engine *e, const struct sync_item *items, size_t n,
-				       const char *key)
+static char *engine_print(struct json_object *obj)
+{
+	char *text = mem_strdup(js_print(obj, NULL));
+
+	json_object_put(obj);
+	return text;
+}
+
+static struct set_body *engine_set_new(struct engine *e, const struct choices *c, const char *key)
 {
 	struct set_body *set = MEM_NEW(struct set_body);
-	struct json_object *obj = sync_set_encode(items, n);
+	CLEANUP(mem_freep) char *both = NULL;
 
 	memcpy(set->key, key, sizeof(set->key));
-	set->text = mem_strdup(js_print(obj, NULL));
-	sha256_hex(set->text, strlen(set->text), set->hash);
-	json_object_put(obj);
+	set->text = engine_print(sync_set_encode(c->items, c->n));
+	if (c->n_keep > 0)
+		set->keep = engine_print(sync_keep_encode(c->keep, c->n_keep));
+	both = mem_printf("%s%s", set->text, set->keep ? set->keep : "");
+	sha256_hex(both, strlen(both), set->hash);
 	map_put(&e->sets, key, set);
 	return set;
 }
@@ -143,32 +198,36 @@ static void engine_set_note(struct node *node)
 	while (map_next(&node->placements, &it, NULL, &value)) {
 		struct placement *p = value;
 
-		p->in_set = p->selected && engine_has_item(p);
+		p->in_set = p->selected && (engine_has_item(p) || engine_is_kept(p));
 		p->may_hold = p->may_hold || p->in_set;
 		node->parting = node->parting || (p->may_hold && !p->in_set);
 	}
 }
 
-/* True when the node's set is another than before. */
-bool engine_set_make(struct engine *e, struct node *node)
+static struct set_body *engine_set_of(struct engine *e, const struct choices *c)
 {
-	CLEANUP(mem_freep)
-	struct sync_item *items = mem_alloc(node->placements.n + node->n_removals, sizeof(*items));
-	size_t n = engine_set_items(e, node, items);
 	struct set_body *set;
 	char key[SHA256_HEX];
 
-	engine_set_note(node);
-	engine_set_key(items, n, key);
-	if (node->set && strcmp(node->set->key, key) == 0)
-		return false;
+	engine_set_key(c, key);
 	set = map_get(&e->sets, key);
-	if (!set)
-		set = engine_set_new(e, items, n, key);
+	return set ? set : engine_set_new(e, c, key);
+}
+
+/* True when the node's set is another than before. */
+bool engine_set_make(struct engine *e, struct node *node)
+{
+	struct choices c = engine_choose(e, node);
+	struct set_body *set = engine_set_of(e, &c);
+	bool other = set != node->set;
+
+	engine_set_note(node);
+	free(c.items);
+	free(c.keep);
 	set->refs++;
 	engine_set_unref(e, node->set);
 	node->set = set;
-	return true;
+	return other;
 }
 
 /* Will it be known soon what the node was told of it by a former leader? */
@@ -183,8 +242,8 @@ static bool engine_is_coming(const struct placement *p)
 			   : engine_is_fetching(p->aap, report->target);
 }
 
-/* A new leader tells a node nothing while it does not know yet all that a former one had told it:
- * a set that lacks a profile would make an orphan of what is loaded there. */
+/* A new leader tells a node nothing for a moment, while it does not know yet all that a former one
+ * had told it: most often it is then just what the node has, and no set goes over the wire. */
 bool engine_set_is_early(struct engine *e, const struct node *node)
 {
 	void *value;

@@ -156,6 +156,10 @@ static void poll_answer(struct poll *p, const struct node *node, bool want_repor
 	if (set && strcmp(set->hash, p->set_hash) != 0) {
 		buf_add_str(&body, ",\"set\":");
 		buf_add_str(&body, set->text);
+		if (set->keep) {
+			buf_add_str(&body, ",\"keep\":");
+			buf_add_str(&body, set->keep);
+		}
 		fits = poll_enclose(p, node, &body);
 	}
 	if (want_report)

@@ -377,6 +377,31 @@ static int sync_take_enclosed(struct json_object *obj, struct sync_response *res
 
 int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err)
 {
+/* Names, ordered. With the items they are no more than a set may have. */
+static int sync_take_keep(struct json_object *obj, struct sync_response *res, struct err *err)
+{
+	struct json_object *array;
+	size_t n, i;
+	int r = sync_take_array(obj, "keep", SYNC_ITEMS_MAX - res->n, &array, &n, err);
+
+	if (r < 0 || n == 0)
+		return r;
+	res->keep = mem_alloc(n, sizeof(*res->keep));
+	for (i = 0; i < n; i++) {
+		struct json_object *item = js_item(array, i);
+		const char *name = json_object_get_string(item);
+
+		if (!json_object_is_type(item, json_type_string) || !*name ||
+		    strlen(name) > SYNC_NAME_MAX)
+			return err_set(err, -EINVAL, "keep[%zu] is no name", i);
+		if (i > 0 && strcmp(res->keep[i - 1], name) >= 0)
+			return err_set(err, -EINVAL,
+				       "keep[%zu] is not in order, or stands there twice", i);
+		res->keep[res->n_keep++] = mem_strdup(name);
+	}
+	return 0;
+}
+
 	struct sync_response res = {
 	    .protocol = js_i64(obj, "protocol", 0),
 	    .epoch = js_i64(obj, "epoch", 0),
@@ -397,6 +422,8 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 		r = sync_set_decode(set, &res.items, &res.n, err);
 		if (r == 0)
 			r = sync_take_enclosed(obj, &res, err);
+		if (r == 0)
+			r = sync_take_keep(obj, &res, err);
 		if (r < 0) {
 			sync_response_clear(&res);
 			return r;

@@ -164,6 +164,16 @@ static struct json_object *sync_encode_enclosed(const struct sync_enclosed *encl
 
 struct json_object *sync_response_encode(const struct sync_response *res)
 {
+struct json_object *sync_keep_encode(const char *const *names, size_t n)
+{
+	struct json_object *array = js_new_array();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		js_append(array, js_text(names[i]));
+	return array;
+}
+
 	struct json_object *obj = js_new();
 
 	js_put_i64(obj, "protocol", res->protocol);
@@ -173,6 +183,8 @@ struct json_object *sync_response_encode(const struct sync_response *res)
 		js_put(obj, "set", sync_set_encode(res->items, res->n));
 	if (res->n_enclosed > 0)
 		js_put(obj, "policies", sync_encode_enclosed(res->enclosed, res->n_enclosed));
+	if (res->n_keep > 0)
+		js_put(obj, "keep", sync_keep_encode((const char *const *)res->keep, res->n_keep));
 	if (res->want_report)
 		js_put_bool(obj, "wantReport", true);
 	if (res->want_features)

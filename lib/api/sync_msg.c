@@ -157,4 +157,46 @@ void sync_response_clear(struct sync_response *res)
 	sync_enclosed_free(res->enclosed, res->n_enclosed);
 	sync_items_free(res->items, res->n);
 	*res = (struct sync_response){0};
+static int sync_compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
 }
+
+static const struct sync_item *sync_item_find(const struct sync_item *items, size_t n, char *name)
+{
+	const struct sync_item key = {.name = name};
+
+	return n > 0 ? bsearch(&key, items, n, sizeof(key), sync_compare_items) : NULL;
+}
+
+static void sync_keep_free(struct sync_response *res)
+{
+	size_t i;
+
+	for (i = 0; i < res->n_keep; i++)
+		free(res->keep[i]);
+	free(res->keep);
+	res->keep = NULL;
+	res->n_keep = 0;
+}
+
+void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n)
+{
+	size_t told = res->n, i;
+
+	if (res->n_keep == 0)
+		return;
+	res->items = mem_resize(res->items, told + res->n_keep, sizeof(*res->items));
+	for (i = 0; i < res->n_keep; i++) {
+		const struct sync_item *item = sync_item_find(former, n, res->keep[i]);
+
+		if (item && item->want == SYNC_LOADED &&
+		    !sync_item_find(res->items, told, res->keep[i]))
+			sync_item_copy(item, &res->items[res->n++]);
+	}
+	qsort(res->items, res->n, sizeof(*res->items), sync_compare_items);
+	sync_keep_free(res);
+}
+
+}
+	sync_keep_free(res);

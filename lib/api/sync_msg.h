@@ -11,6 +11,10 @@
  * that becomes true, at most SYNC_HOLD_MS. An answer without a set says that the set did not
  * change.
  *
+ * With a set may come names of which it says nothing although the node should hold something: what
+ * that is cannot be told yet, or not for this kernel. Of these the node keeps what it was told to
+ * load before, so that a set is never smaller only because the controller does not know enough.
+ *
  * With a set come the bytes of small artefacts that it names and the node lacks, as far as there is
  * room: the others are fetched.
  *
@@ -161,6 +165,8 @@ struct sync_response {
 	size_t n_enclosed;
 	bool want_report;   /* send the report itself next time, even if it did not change */
 	bool want_features; /* send the feature-set text next time */
+	char **keep; /* names, ordered; none of them also an item's */
+	size_t n_keep;
 };
 
 /* Encoding gives an object that the caller owns. */
@@ -173,6 +179,7 @@ struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
  * whoever writes a response out of parts that are text already. False where the buffer is full. */
 bool sync_enclosed_print(const struct sync_enclosed *enclosed, size_t n, struct buf *ret);
 
+struct json_object *sync_keep_encode(const char *const *names, size_t n);
 /* Decoding: -EINVAL with a sentence that names the field. The caller clears *ret. A request of
  * another protocol version decodes with that version and nothing else, so that it can be told so.
  */
@@ -188,6 +195,10 @@ int sync_set_decode(struct json_object *array, struct sync_item **ret, size_t *r
  * make again, since the two may not understand the same fields. */
 void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
+/* Puts into the set of a response, of each name that is to be kept, what stands in the former set
+ * to be loaded; names of which nothing does go. What is left is the whole of the new set. */
+void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n);
+
 
 const char *sync_state_name(enum sync_state state);
 const char *sync_reason_name(enum sync_reason reason); /* "" for none */

@@ -177,6 +177,16 @@ static const struct engine_ops ops = {
     .event = op_event,
 };
 
+static struct json_object *fleet_parse(const char *text)
+{
+	struct json_object *obj;
+	struct err err;
+
+	if (js_parse(text, strlen(text), &obj, &err) < 0)
+		fail_msg("%s: %s", err.msg, text);
+	return obj;
+}
+
 /* Agents. */
 
 struct fleet_agent *fleet_agent(const char *name)
@@ -257,21 +267,28 @@ static const char *agent_told(const struct fleet_agent *a, const char *name)
 /* It takes its set as the protocol gives it. */
 static void agent_fetch_set(struct fleet_agent *a, const struct node *node)
 {
-	struct json_object *set;
-	struct sync_item *items;
+	const struct set_body *set = node->set;
+	CLEANUP(mem_freep)
+	char *text =
+	    mem_printf("{\"protocol\":1,\"epoch\":1,\"setHash\":\"%s\",\"set\":%s,\"keep\":%s}",
+		       set->hash, set->text, set->keep ? set->keep : "[]");
+	struct json_object *obj = fleet_parse(text);
+	struct sync_response res;
 	struct err err;
-	size_t n, i;
+	size_t i;
 
-	assert_int_equal(js_parse(node->set->text, strlen(node->set->text), &set, &err), 0);
-	assert_int_equal(sync_set_decode(set, &items, &n, &err), 0);
-	for (i = 0; i < n; i++)
-		if (strcmp(agent_told(a, items[i].name), items[i].revision) != 0)
-			buf_addf(&fleet.told, "%s=%s ", a->name, items[i].revision);
+	assert_int_equal(sync_response_decode(obj, &res, &err), 0);
+	sync_response_keep(&res, a->items, a->n_items);
+	for (i = 0; i < res.n; i++)
+		if (strcmp(agent_told(a, res.items[i].name), res.items[i].revision) != 0)
+			buf_addf(&fleet.told, "%s=%s ", a->name, res.items[i].revision);
 	sync_items_free(a->items, a->n_items);
-	a->items = items;
-	a->n_items = n;
-	memcpy(a->set_hash, node->set->hash, sizeof(a->set_hash));
-	json_object_put(set);
+	a->items = STEAL(res.items);
+	a->n_items = res.n;
+	res.n = 0;
+	memcpy(a->set_hash, res.set_hash, sizeof(a->set_hash));
+	sync_response_clear(&res);
+	json_object_put(obj);
 }
 
 static bool agents_act(void)
@@ -311,16 +328,6 @@ static void answer_compiled(const struct answer *a)
 	if (a->bad)
 		res = (struct compiled){.state = BUILD_FAILED, .message = "line 3: no"};
 	engine_compiled(fleet.engine, a->object, a->revision, a->features, &res, fleet.now_ms);
-}
-
-static struct json_object *fleet_parse(const char *text)
-{
-	struct json_object *obj;
-	struct err err;
-
-	if (js_parse(text, strlen(text), &obj, &err) < 0)
-		fail_msg("%s: %s", err.msg, text);
-	return obj;
 }
 
 static void fleet_seen(const char *profile)
@@ -427,7 +434,7 @@ static struct engine *fleet_engine(void)
 {
 	const char *builtin[] = {features_builtin("6.1")->text, NULL};
 	struct engine_options options = {
-	    .ops = &ops, .compiler_id = "test", .builtin_features = builtin};
+	    .ops = &ops, .compiler_id = fleet.compiler, .builtin_features = builtin};
 
 	return engine_new(&options, fleet.now_ms);
 }
@@ -459,8 +466,10 @@ void fleet_up(size_t n)
 	char name[24];
 	size_t i;
 
-	fleet = (struct fleet){
-	    .now_ms = 1000000000000, .told = BUF_INIT(1 << 20), .events = BUF_INIT(1 << 20)};
+	fleet = (struct fleet){.compiler = "test",
+			       .now_ms = 1000000000000,
+			       .told = BUF_INIT(1 << 20),
+			       .events = BUF_INIT(1 << 20)};
 	list_init(&fleet.answers);
 	fleet.engine = fleet_engine();
 	for (i = 0; i < n; i++) {

@@ -32,6 +32,7 @@ struct fleet_agent {
 
 struct fleet {
 	struct engine *engine;
+	const char *compiler; /* of the next controller */
 	struct engine *standby; /* another replica, which sees all objects and does nothing */
 	int64_t now_ms;
 	struct fleet_agent agents[FLEET_MAX];

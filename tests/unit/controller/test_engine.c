@@ -822,6 +822,14 @@ static void the_older_of_two_claimants_holds_the_name(void **state)
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer b on\ncompile b"));
 }
 
+/* Names that a node is told to keep. */
+static void assert_kept(const char *node, const char *names)
+{
+	const char *keep = engine_node(w.engine, node)->set->keep;
+
+	assert_string_equal(keep ? keep : "[]", names);
+}
+
 /* An object with profileName web, from its being applied to its being loaded on both nodes. */
 static void serve_web(const char *object, const char *policy)
 {
@@ -897,7 +905,8 @@ static void a_change_of_holder_unloads_nothing(void **state)
 	      ",\"profileName\":\"web\",\"nodeSelector\":{\"matchLabels\":{"
 	      "\"disk\":\"ssd\"}}");
 	run();
-	assert_null(strstr(engine_node(w.engine, "n1")->set->text, "absent"));
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"web\"]"); /* while the other's text is compiled */
 	finalizer_written("a", true);
 	compiled("a", "6.1");
 	run();
@@ -908,6 +917,104 @@ static void a_change_of_holder_unloads_nothing(void **state)
 	/* Where the new holder does not want it, it says so; the former one says nothing. */
 	assert_told("n2", "web", "absent");
 	assert_int_equal(engine_profile(w.engine, "b")->placements.n, 0);
+}
+
+/* The controller starts over with profile "a" as it was applied, and agents that hold `revision`.
+ */
+static void new_leader_finds(const char *revision)
+{
+	node_seen("n1", "");
+	node_seen("n2", "");
+	apply("a", 1, "x", "");
+	patch_object("a", "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]},"
+			  "\"status\":{\"observedGeneration\":1}}");
+	engine_start(w.engine, w.now);
+	run();
+	heard("n1", "6.1", "a", revision, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	heard("n2", "6.12", "a", revision, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+}
+
+/* An empty disk: what nodes hold is compiled anew, and that takes its time. */
+static void while_a_new_leader_compiles_nodes_keep_what_they_have(void **state)
+{
+	(void)state;
+	node_seen("n1", "");
+	apply("a", 1, "x", "");
+	new_leader_finds(wanted("a"));
+	assert_null(engine_node(w.engine, "n1")->set); /* it may be known in a moment */
+	w.now += ENGINE_TAKEOVER_MS;
+	run();
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+	engine_node_written(w.engine, "n1", true, w.now);
+	engine_node_written(w.engine, "n2", true, w.now);
+	buf_clear(&w.trace);
+	heard_loaded("n1", "6.1", "a");
+	heard_loaded("n2", "6.12", "a");
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	assert_told("n1", "a", wanted("a"));
+	assert_kept("n1", "[]");
+	assert_null(strstr(buf_text(&w.trace), "node n")); /* no AppArmorNode is written for it */
+}
+
+/* The revision that nodes hold is another compiler's, and ours refuses the text. */
+static void a_text_that_a_new_compiler_refuses_stays_where_it_is(void **state)
+{
+	static const char old[] = "0123456789ab";
+
+	(void)state;
+	new_leader_finds(old);
+	engine_fetched(w.engine, "a", old, "x", 1, PROFILE_ENFORCE);
+	refused("a", "6.1", "line 3: no");
+	refused("a", "6.12", "line 3: no");
+	run();
+	w.now += 3600 * 1000;
+	heard("n1", "6.1", "a", old, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_int_equal(engine_profile(w.engine, "a")->accept, ACCEPT_PARSE_ERROR);
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+	/* Its removal is told all the same. */
+	delete ("a");
+	assert_told("n1", "a", "absent");
+	assert_kept("n1", "[]");
+}
+
+/* It comes back with a kernel that cannot be compiled for. */
+static void a_node_whose_feature_set_is_refused_keeps_what_it_has(void **state)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+	char text[] = "not a feature set";
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	req.agent_version = mem_strdup("");
+	req.kernel_release = mem_strdup("");
+	req.boot_id = mem_strdup("");
+	req.features_text = mem_strdup(text);
+	features_hash(text, strlen(text), req.features);
+	engine_agent_heard(w.engine, "n1", "u-n1", &req, w.now);
+	sync_request_clear(&req);
+	run();
+	assert_string_equal(engine_node(w.engine, "n1")->features_reason, "BadFeatureSet");
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+}
+
+static void nothing_is_kept_where_nothing_was_told(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", "");
+	run();
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[]");
 }
 
 static void a_new_leader_leaves_status_standing_until_all_reported(void **state)
@@ -1054,6 +1161,10 @@ int main(void)
 	    T(of_two_made_in_one_second_the_one_that_is_served_holds_the_name),
 	    T(of_two_that_nobody_serves_the_uid_decides),
 	    T(a_change_of_holder_unloads_nothing),
+	    T(while_a_new_leader_compiles_nodes_keep_what_they_have),
+	    T(a_text_that_a_new_compiler_refuses_stays_where_it_is),
+	    T(a_node_whose_feature_set_is_refused_keeps_what_it_has),
+	    T(nothing_is_kept_where_nothing_was_told),
 	    T(a_new_leader_leaves_status_standing_until_all_reported),
 	    T(a_bad_text_after_a_restart_brings_the_last_good_one_back),
 	    T(a_node_without_apparmor_is_unsupported_and_not_desired),

@@ -307,6 +307,40 @@ static void a_takeover_counts_who_was_told_and_is_silent(void **state)
 	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
 }
 
+static size_t nodes_told_something(void)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < fleet.n; i++)
+		n += fleet.agents[i].n_items == 1;
+	return n;
+}
+
+/* Another compiler makes another revision of the same text, and what nodes hold is no longer known.
+ * Those that wait for their turn keep it, in their sets too, from which they load when they boot.
+ */
+static void a_new_compiler_takes_nothing_from_nodes_that_wait(void **state)
+{
+	const char *x = installed(4, ONE_BY_ONE);
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		fleet.agents[i].mute = true;
+	fleet.compiler = "newer";
+	fleet_kill_controller();
+	fleet_wait(30);
+	assert_string_not_equal(fleet_revision("a"), x);
+	assert_int_equal(fleet_holding("a", x), 4);
+	assert_int_equal(nodes_told_something(), 4);
+	for (i = 0; i < 4; i++)
+		fleet.agents[i].mute = false;
+	for (i = 0; i < 4; i++)
+		fleet_report(&fleet.agents[i]);
+	fleet_wait(30);
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
+}
+
 static void a_node_that_joins_in_mid_rollout_gets_the_current_revision(void **state)
 {
 	const char *x = installed(4, CANARY);
@@ -494,6 +528,7 @@ int main(void)
 	    T(a_failed_node_is_tried_again_by_a_restart),
 	    T(a_takeover_goes_on_where_the_former_leader_was),
 	    T(a_takeover_counts_who_was_told_and_is_silent),
+	    T(a_new_compiler_takes_nothing_from_nodes_that_wait),
 	    T(a_node_that_joins_in_mid_rollout_gets_the_current_revision),
 	    T(a_node_half_way_keeps_what_it_has_until_its_turn),
 	    T(a_revision_that_cannot_be_read_back_holds_up_nobody),
