@@ -46,10 +46,16 @@ static bool condition_is_late(const struct aap *aap)
 	return condition_is_current(aap) && aap->rollout.plan.deadline_exceeded;
 }
 
+/* Nodes match that may hold it or will, and of which nobody can say so now. */
+static bool condition_is_out_of_reach(const struct aap *aap)
+{
+	return aap->counts.desired == 0 && aap->counts.by_state[NODE_UNREACHABLE] > 0;
+}
+
 bool engine_is_complete(const struct aap *aap)
 {
-	return aap->accept == ACCEPT_OK && aap->served && aap->served == aap->wanted &&
-	       aap->counts.ready == aap->counts.desired &&
+	return !condition_is_out_of_reach(aap) && aap->accept == ACCEPT_OK && aap->served &&
+	       aap->served == aap->wanted && aap->counts.ready == aap->counts.desired &&
 	       (aap->counts.desired == 0 || aap->rollout.state.phase == ROLLOUT_COMPLETE);
 }
 
@@ -245,6 +251,20 @@ static char *condition_failed_message(const struct aap *aap)
 	return STEAL(failures);
 }
 
+/* No node is desired. */
+static char *condition_none_message(const struct aap *aap)
+{
+	long long unreachable = aap->counts.by_state[NODE_UNREACHABLE];
+	long long unsupported = aap->counts.by_state[NODE_UNSUPPORTED], n;
+
+	n = unreachable + unsupported;
+	if (n == 0)
+		return mem_strdup(
+		    "no node matches spec.nodeSelector, so no kernel holds the profile");
+	return mem_printf("%lld %s, and none can hold it now: %lld Unreachable, %lld Unsupported",
+			  n, n == 1 ? "node matches" : "nodes match", unreachable, unsupported);
+}
+
 static char *condition_held_message(const struct aap *aap)
 {
 	const char *why = condition_is_current(aap) ? aap->rollout.plan.why : "";
@@ -271,10 +291,11 @@ static char *condition_ready_message(struct engine *e, const struct aap *aap, co
 	if (strcmp(reason, "NodesFailed") == 0)
 		return condition_failed_message(aap);
 	if (strcmp(reason, "NoMatchingNodes") == 0)
-		return mem_strdup(
-		    "no node matches spec.nodeSelector, so no kernel holds the profile");
+		return condition_none_message(aap);
 	if (aap->accept == ACCEPT_COMPILING)
 		return mem_strdup("the text is being compiled");
+	if (condition_is_out_of_reach(aap))
+		return condition_none_message(aap);
 	return condition_held_message(aap);
 }
 

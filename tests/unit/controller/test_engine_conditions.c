@@ -1,0 +1,99 @@
+#include "fake_fleet.h"
+
+#include "base/str.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What Ready says where no node is desired, though nodes match. */
+
+static int setup(void **state)
+{
+	(void)state;
+	fleet_up(2);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fleet_down();
+	return 0;
+}
+
+static void assert_ready(const char *status, const char *reason, const char *message)
+{
+	assert_string_equal(fleet_condition("a", "Ready", "status"), status);
+	assert_string_equal(fleet_ready("a"), reason);
+	assert_string_equal(fleet_condition("a", "Ready", "message"), message);
+	assert_string_equal(fleet_condition("a", "Stalled", "status"), "False");
+}
+
+/* Its agent is silent and Kubernetes does not call it Ready. */
+static void lose(const char *node)
+{
+	fleet_agent(node)->away = true;
+	fleet_wait(200);
+	engine_node_ready(fleet.engine, node, false);
+	fleet_wait(5);
+}
+
+static void nodes_out_of_reach_are_not_called_no_match(void **state)
+{
+	(void)state;
+	fleet_apply("a", "x", "");
+	fleet_wait(5);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+	lose("n0");
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+	lose("n1");
+	assert_ready("False", "RolloutInProgress",
+		     "2 nodes match, and none can hold it now: 2 Unreachable, 0 Unsupported");
+	assert_null(strstr(buf_text(&fleet.events), "NoMatchingNodes"));
+	fleet_agent("n1")->away = false;
+	fleet_report(fleet_agent("n1"));
+	fleet_wait(5);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+}
+
+static void nodes_without_apparmor_are_counted(void **state)
+{
+	(void)state;
+	fleet_agent("n0")->no_apparmor = true;
+	fleet_agent("n1")->no_apparmor = true;
+	fleet_report(fleet_agent("n0"));
+	fleet_report(fleet_agent("n1"));
+	fleet_apply("a", "x", "");
+	fleet_wait(5);
+	assert_ready("True", "NoMatchingNodes",
+		     "2 nodes match, and none can hold it now: 0 Unreachable, 2 Unsupported");
+	lose("n1");
+	assert_ready("False", "RolloutInProgress",
+		     "2 nodes match, and none can hold it now: 1 Unreachable, 1 Unsupported");
+}
+
+static void a_selector_that_matches_nothing_says_so(void **state)
+{
+	(void)state;
+	fleet_apply("a", "x", ",\"nodeSelector\":{\"matchLabels\":{\"disk\":\"none\"}}");
+	fleet_wait(5);
+	assert_ready("True", "NoMatchingNodes",
+		     "no node matches spec.nodeSelector, so no kernel holds the profile");
+}
+
+int main(void)
+{
+#define T(f_) cmocka_unit_test_setup_teardown(f_, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(nodes_out_of_reach_are_not_called_no_match),
+	    T(nodes_without_apparmor_are_counted),
+	    T(a_selector_that_matches_nothing_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
