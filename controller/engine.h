@@ -225,9 +225,9 @@ struct set_body {
 	char key[SHA256_HEX]; /* of the choices that it was made from */
 	char hash[SHA256_HEX];
 	char *text; /* a JSON array */
+	char *keep; /* another: of names that the node keeps as it has them; NULL: none */
 };
 
-	char *keep; /* another: of names that the node keeps as it has them; NULL: none */
 struct placement {
 	struct aap *aap;
 	struct node *node;

@@ -375,8 +375,6 @@ static int sync_take_enclosed(struct json_object *obj, struct sync_response *res
 	return 0;
 }
 
-int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err)
-{
 /* Names, ordered. With the items they are no more than a set may have. */
 static int sync_take_keep(struct json_object *obj, struct sync_response *res, struct err *err)
 {
@@ -402,6 +400,8 @@ static int sync_take_keep(struct json_object *obj, struct sync_response *res, st
 	return 0;
 }
 
+int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err)
+{
 	struct sync_response res = {
 	    .protocol = js_i64(obj, "protocol", 0),
 	    .epoch = js_i64(obj, "epoch", 0),
@@ -421,9 +421,9 @@ static int sync_take_keep(struct json_object *obj, struct sync_response *res, st
 			return err_set(err, -EINVAL, "set is not a list");
 		r = sync_set_decode(set, &res.items, &res.n, err);
 		if (r == 0)
-			r = sync_take_enclosed(obj, &res, err);
-		if (r == 0)
 			r = sync_take_keep(obj, &res, err);
+		if (r == 0)
+			r = sync_take_enclosed(obj, &res, err);
 		if (r < 0) {
 			sync_response_clear(&res);
 			return r;

@@ -162,8 +162,6 @@ static struct json_object *sync_encode_enclosed(const struct sync_enclosed *encl
 	return obj;
 }
 
-struct json_object *sync_response_encode(const struct sync_response *res)
-{
 struct json_object *sync_keep_encode(const char *const *names, size_t n)
 {
 	struct json_object *array = js_new_array();
@@ -174,6 +172,8 @@ struct json_object *sync_keep_encode(const char *const *names, size_t n)
 	return array;
 }
 
+struct json_object *sync_response_encode(const struct sync_response *res)
+{
 	struct json_object *obj = js_new();
 
 	js_put_i64(obj, "protocol", res->protocol);
@@ -181,10 +181,10 @@ struct json_object *sync_keep_encode(const char *const *names, size_t n)
 	sync_put(obj, "setHash", res->set_hash);
 	if (res->has_set)
 		js_put(obj, "set", sync_set_encode(res->items, res->n));
-	if (res->n_enclosed > 0)
-		js_put(obj, "policies", sync_encode_enclosed(res->enclosed, res->n_enclosed));
 	if (res->n_keep > 0)
 		js_put(obj, "keep", sync_keep_encode((const char *const *)res->keep, res->n_keep));
+	if (res->n_enclosed > 0)
+		js_put(obj, "policies", sync_encode_enclosed(res->enclosed, res->n_enclosed));
 	if (res->want_report)
 		js_put_bool(obj, "wantReport", true);
 	if (res->want_features)

@@ -152,11 +152,6 @@ void sync_enclosed_free(struct sync_enclosed *enclosed, size_t n)
 	free(enclosed);
 }
 
-void sync_response_clear(struct sync_response *res)
-{
-	sync_enclosed_free(res->enclosed, res->n_enclosed);
-	sync_items_free(res->items, res->n);
-	*res = (struct sync_response){0};
 static int sync_compare_items(const void *a, const void *b)
 {
 	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
@@ -198,5 +193,10 @@ void sync_response_keep(struct sync_response *res, const struct sync_item *forme
 	sync_keep_free(res);
 }
 
-}
+void sync_response_clear(struct sync_response *res)
+{
 	sync_keep_free(res);
+	sync_enclosed_free(res->enclosed, res->n_enclosed);
+	sync_items_free(res->items, res->n);
+	*res = (struct sync_response){0};
+}

@@ -161,12 +161,12 @@ struct sync_response {
 	bool has_set;
 	struct sync_item *items;
 	size_t n;
+	char **keep; /* names, ordered; none of them also an item's */
+	size_t n_keep;
 	struct sync_enclosed *enclosed;
 	size_t n_enclosed;
 	bool want_report;   /* send the report itself next time, even if it did not change */
 	bool want_features; /* send the feature-set text next time */
-	char **keep; /* names, ordered; none of them also an item's */
-	size_t n_keep;
 };
 
 /* Encoding gives an object that the caller owns. */
@@ -174,12 +174,12 @@ struct json_object *sync_request_encode(const struct sync_request *req);
 struct json_object *sync_response_encode(const struct sync_response *res);
 struct json_object *sync_report_encode(const struct sync_report *report);
 struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
+struct json_object *sync_keep_encode(const char *const *names, size_t n);
 
 /* Append what a response has for its enclosed artefacts, or nothing where there are none: for
  * whoever writes a response out of parts that are text already. False where the buffer is full. */
 bool sync_enclosed_print(const struct sync_enclosed *enclosed, size_t n, struct buf *ret);
 
-struct json_object *sync_keep_encode(const char *const *names, size_t n);
 /* Decoding: -EINVAL with a sentence that names the field. The caller clears *ret. A request of
  * another protocol version decodes with that version and nothing else, so that it can be told so.
  */
@@ -190,15 +190,15 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 int sync_set_decode(struct json_object *array, struct sync_item **ret, size_t *ret_n,
 		    struct err *err);
 
+/* Puts into the set of a response, of each name that is to be kept, what stands in the former set
+ * to be loaded; names of which nothing does go. What is left is the whole of the new set. */
+void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n);
+
 /* SHA-256 of the encoded set or report; timings are no part of a report's. Whoever makes a set or a
  * report makes its hash; to the other side it is a name for what it was sent, which it does not
  * make again, since the two may not understand the same fields. */
 void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
-/* Puts into the set of a response, of each name that is to be kept, what stands in the former set
- * to be loaded; names of which nothing does go. What is left is the whole of the new set. */
-void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n);
-
 
 const char *sync_state_name(enum sync_state state);
 const char *sync_reason_name(enum sync_reason reason); /* "" for none */

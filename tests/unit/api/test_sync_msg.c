@@ -305,9 +305,6 @@ static void a_set_that_is_not_whole_is_not_accepted(void **state)
 	}
 }
 
-static void small_artefacts_come_with_the_set(void **state)
-{
-	char bytes[] = "policy\0bytes";
 /* A response with an item "b" and this to be kept, received by an agent that holds "a", "b" and
  * "c", the last to be removed. What it then has, as "a=REVISION …"; the caller frees it. */
 static char *keep_of_former(const char *keep)
@@ -356,6 +353,9 @@ static void what_is_to_be_kept_comes_from_the_former_set(void **state)
 		assert_null(keep_of_former(bad[i]));
 }
 
+static void small_artefacts_come_with_the_set(void **state)
+{
+	char bytes[] = "policy\0bytes";
 	struct sync_enclosed enclosed = {.sha256 = HEX64, .bytes = bytes, .n = sizeof(bytes)};
 	struct sync_response sent = {.protocol = 1,
 				     .epoch = 7,
@@ -436,10 +436,10 @@ int main(void)
 	    cmocka_unit_test(everything_that_an_agent_can_grow_has_a_ceiling),
 	    cmocka_unit_test(control_characters_do_not_reach_a_message),
 	    cmocka_unit_test(a_set_that_is_not_whole_is_not_accepted),
+	    cmocka_unit_test(what_is_to_be_kept_comes_from_the_former_set),
 	    cmocka_unit_test(small_artefacts_come_with_the_set),
 	    cmocka_unit_test(artefacts_that_come_along_have_a_ceiling),
 	};
-	    cmocka_unit_test(what_is_to_be_kept_comes_from_the_former_set),
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
