@@ -164,8 +164,8 @@ static void engine_rollout_enlist(struct placement *p)
 static void engine_rollout_enqueue(struct placement *p)
 {
 	struct rollout *r = &p->aap->rollout;
-	bool old = p->share.class_ == ROLLOUT_OLD && !p->share.back;
-	bool empty = p->share.class_ == ROLLOUT_EMPTY && !p->share.back;
+	bool old = p->share.class_ == ROLLOUT_OLD && !p->share.unaware;
+	bool empty = p->share.class_ == ROLLOUT_EMPTY && !p->share.unaware;
 
 	if (!old)
 		rollout_queue_remove(&r->old, &p->entry);
@@ -181,7 +181,7 @@ static void engine_rollout_enqueue(struct placement *p)
 static bool engine_rollout_is_same(const struct placement_share *a, const struct placement_share *b)
 {
 	return a->class_ == b->class_ && a->holds_other == b->holds_other && a->back == b->back &&
-	       a->never == b->never && a->here == b->here;
+	       a->unaware == b->unaware && a->never == b->never && a->here == b->here;
 }
 
 void engine_rollout_share(struct engine *e, struct placement *p, struct placement_share share)

@@ -178,7 +178,8 @@ static enum rollout_class placement_class_heard(const struct placement_facts *f,
 		return ROLLOUT_NONE;
 	if (s.state == NODE_FAILED && r->told && placement_blames_revision(s.reason))
 		return ROLLOUT_FAILED;
-	if (s.state == NODE_FAILED && (!holds || !placement_blames_revision(s.reason)))
+	/* What failed on another revision, and holds nothing, is a candidate all the more. */
+	if (s.state == NODE_FAILED && !placement_blames_revision(s.reason))
 		return ROLLOUT_TROUBLED;
 	if (!r->told)
 		return holds ? ROLLOUT_OLD : ROLLOUT_EMPTY;
@@ -215,9 +216,9 @@ struct placement_share placement_share(const struct placement_facts *f,
 	if (!f->selected || !r->target || !report)
 		return s;
 	s.holds_other = placement_holds(f) && strcmp(report->revision, r->target) != 0;
-	s.back =
-	    s.here && !r->told && s.class_ != ROLLOUT_TROUBLED && s.class_ != ROLLOUT_NONE &&
-	    (strcmp(report->revision, r->target) == 0 || strcmp(report->target, r->target) == 0);
+	s.unaware = !r->told && strcmp(report->target, r->target) == 0;
+	s.back = s.here && !r->told && s.class_ != ROLLOUT_TROUBLED && s.class_ != ROLLOUT_NONE &&
+		 (s.unaware || strcmp(report->revision, r->target) == 0);
 	return s;
 }
 

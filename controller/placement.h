@@ -59,6 +59,7 @@ struct placement_share {
 	enum rollout_class class_;
 	bool holds_other; /* the kernel holds a revision that is not the target */
 	bool back;        /* here, not told the target, and speaks of it or holds it still */
+	bool unaware;     /* was told the target and then another revision, and does not know yet */
 	bool never;       /* chosen, away, and not heard of since we lead */
 	bool here;        /* an agent is here, so that a deletion has to wait for it */
 };

@@ -256,6 +256,33 @@ static void a_failed_node_is_tried_again_by_a_restart(void **state)
 	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
 }
 
+static void a_first_text_that_no_kernel_takes_makes_room_for_the_next(void **state)
+{
+	(void)state;
+	fleet_up(4);
+	make_bad("y");
+	fleet_apply("a", "y", "");
+	fleet_wait(2);
+	assert_string_equal(fleet_ready("a"), "NodesFailed");
+	fleet_apply("a", "x", "");
+	fleet_wait(2);
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), 4);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+}
+
+static void an_edit_back_reaches_those_who_failed_meanwhile(void **state)
+{
+	(void)state;
+	installed(4, ONE_BY_ONE);
+	make_bad("y");
+	fleet_apply("a", "y", ONE_BY_ONE);
+	fleet_wait(2);
+	assert_string_equal(fleet_ready("a"), "NodesFailed");
+	fleet_apply("a", "x", ONE_BY_ONE);
+	fleet_wait(2);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+}
+
 /* Whenever the controller is killed, all nodes come to hold the new revision, by the same steps,
  * and nobody is told anything twice. */
 static void a_takeover_goes_on_where_the_former_leader_was(void **state)
@@ -526,6 +553,8 @@ int main(void)
 	    T(a_failing_canary_stops_it_and_touches_nobody_else),
 	    T(a_failing_canary_is_put_back_and_named),
 	    T(a_failed_node_is_tried_again_by_a_restart),
+	    T(a_first_text_that_no_kernel_takes_makes_room_for_the_next),
+	    T(an_edit_back_reaches_those_who_failed_meanwhile),
 	    T(a_takeover_goes_on_where_the_former_leader_was),
 	    T(a_takeover_counts_who_was_told_and_is_silent),
 	    T(a_new_compiler_takes_nothing_from_nodes_that_wait),
