@@ -548,6 +548,7 @@ void engine_node_ready(struct engine *e, const char *name, bool ready)
 		return;
 	node->away_known = true;
 	node->away_ready = ready;
+	engine_node_await(e, node);
 	node->ask_ms = 0;
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);

@@ -143,6 +143,7 @@ struct aap {
 	struct rollout rollout;
 	bool reselect; /* the selector changed, or which profile holds the name */
 	bool step;     /* more than its status and its rollout have to be looked at */
+	bool unheard;  /* it may be held where no agent has been heard of since we lead */
 	bool serving;  /* its placements are wanted: it holds the name, is enabled and not going */
 	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes … */
 	int64_t n_on[ENGINE_FEATURE_SETS_MAX];       /* … and how many nodes have each */
@@ -193,6 +194,7 @@ struct node {
 	/* The agent, as far as it has told since we lead. */
 	bool reported;
 	bool has_object; /* an AppArmorNode says that an agent was here once */
+	bool awaited;    /* counted among those that may hold anything: engine_node_await() */
 	bool away;
 	bool away_ready; /* Kubernetes calls the node Ready; meaningful while away */
 	bool away_known;

@@ -192,6 +192,7 @@ static struct node_report engine_take_report(struct engine *e, struct node *node
 	bool first = !node->reported;
 
 	node->reported = true;
+	engine_node_await(e, node);
 	node->report = engine_report_keep(e, &before, &req->report);
 	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
 	engine_place_reported(e, node);
@@ -223,6 +224,7 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 	all = engine_is_news_of_all(node, req);
 	node->heard_ms = now_ms;
 	node->away = false;
+	engine_node_await(e, node);
 	engine_take_words(node, req);
 	node->disconnected = false;
 	all = engine_take_features(e, node, req) || all;

@@ -93,7 +93,7 @@ static const char *condition_unready(const struct aap *aap)
 		return "InvalidPolicy";
 	if (aap->accept == ACCEPT_NAME_CONFLICT)
 		return "NameConflict";
-	if (engine_is_leaving(aap) && (aap->spec.deleting || aap->placements.n > 0))
+	if (engine_is_leaving(aap) && (aap->spec.deleting || aap->placements.n > 0 || aap->unheard))
 		return "RolloutInProgress";
 	if (condition_went_back(aap) || condition_in_phase(aap, ROLLOUT_ROLLING_BACK))
 		return "RolledBack";
@@ -236,10 +236,16 @@ static char *condition_leaving_message(struct engine *e, const struct aap *aap)
 {
 	CLEANUP(mem_freep) char *why = engine_removal_why(e, aap);
 
+	size_t dead = engine_removal_dead(e);
+
 	if (*why)
 		return mem_printf("being removed: %s", why);
-	return mem_strdup(aap->spec.deleting ? "being removed"
-					     : "spec.state is Disabled: removed from every node");
+	if (aap->spec.deleting)
+		return mem_strdup("being removed");
+	return dead > 0 ? mem_printf("spec.state is Disabled: removed from every node that is "
+				     "reached; %zu that Kubernetes does not call Ready may hold it",
+				     dead)
+			: mem_strdup("spec.state is Disabled: removed from every node");
 }
 
 static char *condition_failed_message(const struct aap *aap)

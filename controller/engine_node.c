@@ -46,6 +46,31 @@ static const char *engine_zone(struct engine *e, struct json_object *labels)
 	return zone;
 }
 
+/* What is being removed looks otherwise once all have been heard of. */
+static void engine_mark_leaving(struct engine *e)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it)))
+		if (engine_is_leaving(aap))
+			engine_mark_profile(e, aap);
+}
+
+void engine_node_await(struct engine *e, struct node *node)
+{
+	bool dead = node->away && node->away_known && !node->away_ready;
+	bool awaited = node->exists && node->has_object && !node->reported && !dead;
+	size_t before = e->n_awaited;
+
+	if (awaited == node->awaited)
+		return;
+	node->awaited = awaited;
+	e->n_awaited = awaited ? before + 1 : before - 1;
+	if (before == 0 || e->n_awaited == 0)
+		engine_mark_leaving(e);
+}
+
 void engine_node_free(struct engine *e, struct node *node)
 {
 	engine_set_unref(e, node->set);
@@ -107,6 +132,7 @@ void engine_node_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
 	json_object_put(node->labels);
 	node->labels = json_object_get(labels);
 	node->excluded = engine_is_excluded(labels);
+	engine_node_await(e, node);
 	node->zone = engine_zone(e, labels);
 	e->sweep_ms = engine_min(e->sweep_ms, node->heard_ms + ENGINE_AGENT_AWAY_MS);
 	engine_reselect(e, node);
@@ -126,6 +152,8 @@ void engine_node_gone(struct engine *e, const char *name)
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_unplace(e, value);
 	list_remove(&node->dirty);
+	node->exists = false;
+	engine_node_await(e, node);
 	engine_node_free(e, node);
 	engine_mark_deletions(e);
 }
@@ -136,6 +164,7 @@ void engine_node_object_seen(struct engine *e, const char *name, struct pending_
 	struct node *node = engine_node_need(e, name);
 
 	node->has_object = true;
+	engine_node_await(e, node);
 	if (!engine_removals_take(node, removals, n, is_new))
 		return;
 	/* What is being written now says otherwise. */
@@ -155,6 +184,7 @@ static void engine_node_away(struct engine *e, struct node *node)
 	node->away = true;
 	node->away_known = false;
 	node->ask_ms = 0;
+	engine_node_await(e, node);
 	if (node->exists)
 		e->ops->ask_ready(e->data, node);
 	while (map_next(&node->placements, &it, NULL, &value))

@@ -58,7 +58,7 @@ static struct placement_share engine_share(const struct engine *e, const struct 
 	};
 	struct placement_share share = placement_share(facts, &r);
 
-	share.here = share.here && p->node->exists && !p->node->excluded;
+	share.here = share.here && p->node->exists;
 	/* Where what it was told then does not compile for its kernel, its set says the target
 	 * still: there is nothing to take note of. */
 	if (p->before == aap->served && !engine_has_build(p->assigned, p->node))

@@ -46,6 +46,7 @@ struct engine {
 	struct aap **due;    /* a heap of those that wait for a time: engine_due.c */
 	size_t n_due, room_due;
 	bool holding_back; /* nodes wait for a leader that does not know everything yet */
+	size_t n_awaited;  /* nodes whose agent, which was there once, has not been heard of */
 	struct list dirty_profiles;
 	struct list dirty_nodes;
 };
@@ -123,6 +124,8 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap);
 /* What a deletion or a disabled profile waits for, in words that name nodes and pods; "" for
  * nothing. The caller frees it. */
 char *engine_removal_why(struct engine *e, const struct aap *aap);
+/* Nodes of which nobody knows what they hold, and that are not waited for. */
+size_t engine_removal_dead(struct engine *e);
 /* A report came: what was noted as pending and is gone there is noted no more. */
 void engine_removals_settle(struct engine *e, struct node *node);
 /* The list of pending removals as the API server holds it; true when it is another one than ours.
@@ -134,6 +137,10 @@ void engine_removals_free(struct pending_removal *removals, size_t n);
 void engine_node_free(struct engine *e, struct node *node);
 void engine_node_step(struct engine *e, struct node *node);
 int64_t engine_nodes_sweep(struct engine *e);
+/* Something is another about it that decides whether it may hold what nobody knows of: an agent was
+ * there once and has said nothing since we lead. One that Kubernetes calls out of order is not
+ * waited for. */
+void engine_node_await(struct engine *e, struct node *node);
 /* The time to hold back what a new leader does not know yet is over. */
 void engine_nodes_release(struct engine *e);
 bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);

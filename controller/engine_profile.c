@@ -194,7 +194,8 @@ static int64_t engine_status_due(struct engine *e, struct aap *aap)
 {
 	if (aap->status_held) {
 		int64_t until = e->start_ms + ENGINE_AGENT_AWAY_MS;
-		bool settled = aap->accept != ACCEPT_COMPILING && aap->counts.awaited == 0;
+		bool settled = aap->accept != ACCEPT_COMPILING && aap->counts.awaited == 0 &&
+			       !(engine_is_leaving(aap) && aap->unheard);
 
 		if (!settled && e->now_ms < until)
 			return until;
@@ -265,6 +266,7 @@ static void engine_profile_wait(struct engine *e, struct aap *aap)
 
 void engine_profile_step(struct engine *e, struct aap *aap)
 {
+	aap->unheard = e->n_awaited > 0;
 	if (aap->step || e->now_ms >= aap->step_ms) {
 		aap->step = false;
 		aap->rollout.may = false;

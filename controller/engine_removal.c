@@ -34,7 +34,7 @@ static struct removal removal_judge(const struct aap *aap, const struct node *no
 	const struct placement *p = map_get(&aap->placements, node->name);
 	int64_t until = aap->deleting_since_ms + ENGINE_DELETE_WAIT_MS;
 
-	if (!node->exists || node->excluded || (!node->reported && !node->has_object))
+	if (!node->exists || (!node->reported && !node->has_object))
 		return (struct removal){.verdict = REMOVAL_DONE};
 	if (node->reported && !p)
 		return (struct removal){.verdict = REMOVAL_DONE};
@@ -241,6 +241,32 @@ static void removal_say_holders(struct engine *e, const struct node *node,
 		buf_add_str(out, ")");
 }
 
+size_t engine_removal_dead(struct engine *e)
+{
+	struct node *node;
+	size_t n = 0, it = 0;
+
+	while ((node = engine_next_node(e, &it)))
+		n += node->exists && node->has_object && !node->reported && !node->awaited;
+	return n;
+}
+
+/* Those of which nobody knows whether they hold it. Walked only while there are any. */
+static size_t removal_say_awaited(struct engine *e, const struct aap *aap, size_t n,
+				  struct buf *out)
+{
+	struct node *node;
+	size_t it = 0;
+
+	while (e->n_awaited > 0 && (node = engine_next_node(e, &it))) {
+		if (!node->awaited || map_get(&aap->placements, node->name) || n++ >= 5)
+			continue;
+		buf_addf(out, "%s%s (its agent has not reported yet)",
+			 n == 1 ? "waiting for " : ", ", node->name);
+	}
+	return n;
+}
+
 char *engine_removal_why(struct engine *e, const struct aap *aap)
 {
 	struct buf out = BUF_INIT(1024);
@@ -260,6 +286,7 @@ char *engine_removal_why(struct engine *e, const struct aap *aap)
 			buf_addf(&out, " (%d removals are pending there already)", SYNC_ITEMS_MAX);
 		removal_say_holders(e, p->node, engine_place_report(p), &out);
 	}
+	n = removal_say_awaited(e, aap, n, &out);
 	if (n > 5)
 		buf_addf(&out, " and %zu more nodes", n - 5);
 	return buf_steal(&out);

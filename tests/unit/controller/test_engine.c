@@ -738,6 +738,95 @@ static void a_disabled_profile_waits_for_nodes_that_may_be_loading_it(void **sta
 	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
 }
 
+static void a_deletion_waits_for_an_excluded_node_that_holds_it(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	node_seen("n2", "\"hauberk.dev/exclude\":\"\"");
+	run();
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_DRAINING, SYNC_REASON_NONE);
+	run();
+	status_written("a");
+	delete ("a");
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n2", "a", "absent");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+}
+
+/* Disabled, and the former leader said that it was being removed. Agents were on both nodes. */
+static void new_leader_finds_a_disabled(void)
+{
+	node_seen("n1", "");
+	node_seen("n2", "");
+	engine_node_object_seen(w.engine, "n1", NULL, 0, true);
+	engine_node_object_seen(w.engine, "n2", NULL, 0, true);
+	apply("a", 2, "x", ",\"state\":\"Disabled\"");
+	patch_object("a", "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]},\"status\":{"
+			  "\"observedGeneration\":2,\"conditions\":[{\"type\":\"Ready\",\"status\":"
+			  "\"False\",\"reason\":\"RolloutInProgress\"}]}}");
+	engine_start(w.engine, w.now);
+	run();
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	w.now += 2000;
+	run();
+}
+
+static const char *ready_message(const char *name)
+{
+	return js_str_or_empty(condition(js_object(map_get(&w.objects, name), "status"), "Ready"),
+			       "message");
+}
+
+static void a_disabled_profile_is_removed_once_every_agent_has_said_so(void **state)
+{
+	(void)state;
+	new_leader_finds_a_disabled();
+	assert_null(strstr(buf_text(&w.trace), "status a"));
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_null(strstr(buf_text(&w.trace), "status a"));
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_null(strstr(buf_text(&w.trace), "Ready=True"));
+	status_written("a");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+}
+
+static void a_disabled_profile_waits_for_an_agent_that_is_away_but_not_for_a_dead_node(void **state)
+{
+	(void)state;
+	new_leader_finds_a_disabled();
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 149 * 1000;
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	engine_node_ready(w.engine, "n2", true);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=False/RolloutInProgress"));
+	assert_non_null(strstr(ready_message("a"), "n2 (its agent has not reported yet)"));
+	status_written("a");
+	engine_node_ready(w.engine, "n2", false);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+	assert_non_null(strstr(ready_message("a"), "1 that Kubernetes does not call Ready"));
+}
+
 static void an_uninstall_unloads_nothing(void **state)
 {
 	(void)state;
@@ -1154,6 +1243,9 @@ int main(void)
 	    T(a_deletion_waits_for_nodes_that_may_be_loading_it),
 	    T(a_deletion_notes_a_node_that_may_have_loaded_it),
 	    T(a_disabled_profile_waits_for_nodes_that_may_be_loading_it),
+	    T(a_deletion_waits_for_an_excluded_node_that_holds_it),
+	    T(a_disabled_profile_is_removed_once_every_agent_has_said_so),
+	    T(a_disabled_profile_waits_for_an_agent_that_is_away_but_not_for_a_dead_node),
 	    T(an_uninstall_unloads_nothing),
 	    T(a_profile_that_vanishes_is_not_told_absent),
 	    T(a_deletion_does_not_wait_for_a_dead_node),
