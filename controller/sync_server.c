@@ -47,14 +47,15 @@ enum {
 struct sync_server {
 	struct http_server *http;
 	struct sync_server_spec spec;
-	uv_timer_t timer; /* of the oldest held poll */
+	uv_timer_t timer; /* of the first in `ages` */
 	bool leading;
 	int64_t epoch;
 	char *leader;
 	struct list checking; /* identity not known yet */
 	struct list early;    /* waiting for the engine to start */
 	struct list pending;  /* to be looked at by the next release */
-	struct list held;     /* the nearest deadline first */
+	struct list held;
+	struct list ages; /* all polls that are younger than hold_ms, the oldest first */
 	int64_t hold_ms;
 	void (*closed)(void *data);
 	void *closed_data;
@@ -64,7 +65,9 @@ struct poll {
 	struct sync_server *server;
 	struct http_exchange *ex;
 	struct identity_check *check; /* while on `checking` */
-	struct list link;
+	struct list link;             /* where it stands */
+	struct list age;
+	bool is_held;
 	char *node;
 	char *node_uid;
 	char set_hash[SHA256_HEX]; /* what the agent has */
@@ -81,6 +84,7 @@ static void poll_free(struct poll *p)
 	if (p->check)
 		identity_cancel(p->check);
 	list_remove(&p->link);
+	list_remove(&p->age);
 	free(p->node);
 	free(p->node_uid);
 	free(p);
@@ -186,11 +190,11 @@ static void sync_server_arm(struct sync_server *server)
 	const struct poll *oldest;
 	int64_t wait;
 
-	if (list_is_empty(&server->held)) {
+	if (list_is_empty(&server->ages)) {
 		uv_timer_stop(&server->timer);
 		return;
 	}
-	oldest = container_of(server->held.next, struct poll, link);
+	oldest = container_of(server->ages.next, struct poll, age);
 	wait = oldest->deadline_ms - clock_mono_ms();
 	uv_timer_start(&server->timer, sync_server_on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
 }
@@ -200,31 +204,29 @@ static void sync_server_on_timer(uv_timer_t *timer)
 	struct sync_server *server = container_of(timer, struct sync_server, timer);
 	int64_t now = clock_mono_ms();
 
-	LIST_FOREACH(item, &server->held) {
-		struct poll *p = container_of(item, struct poll, link);
+	LIST_FOREACH(item, &server->ages) {
+		struct poll *p = container_of(item, struct poll, age);
 
 		if (p->deadline_ms > now)
 			break;
-		poll_answer(p, NULL, false, false);
+		list_remove(&p->age);
+		if (p->is_held)
+			poll_answer(p, NULL, false, false);
 	}
 	sync_server_arm(server);
 }
 
-/* The agent's patience began when it asked. Who waited long for its token to be checked goes before
- * others; mostly the place is the last. */
+/* Its time may be over already: it counts from when it came, for that is when the agent's patience
+ * began, however long its token was checked. */
 static void poll_hold(struct poll *p)
 {
-	struct sync_server *server = p->server;
-	struct list *before;
-
+	if (list_is_empty(&p->age)) {
+		poll_answer(p, NULL, false, false);
+		return;
+	}
 	list_remove(&p->link);
-	before = server->held.prev;
-	while (before != &server->held &&
-	       container_of(before, struct poll, link)->deadline_ms > p->deadline_ms)
-		before = before->prev;
-	list_append(before->next, &p->link);
-	if (before == &server->held)
-		sync_server_arm(server);
+	list_append(&p->server->held, &p->link);
+	p->is_held = true;
 }
 
 static void poll_settle(struct poll *p)
@@ -263,6 +265,7 @@ void sync_server_set_changed(struct sync_server *server, struct node *node)
 		return;
 	list_remove(&p->link);
 	list_append(&server->pending, &p->link);
+	p->is_held = false;
 }
 
 /* Requests. */
@@ -452,6 +455,22 @@ static bool sync_server_wants_body(struct http_exchange *ex, void *data)
 	       res.verdict == IDENTITY_OK;
 }
 
+static struct poll *poll_new(struct sync_server *server, struct http_exchange *ex)
+{
+	struct poll *p = MEM_NEW(struct poll);
+	bool first = list_is_empty(&server->ages);
+
+	p->server = server;
+	p->ex = ex;
+	p->deadline_ms = clock_mono_ms() + server->hold_ms;
+	list_init(&p->link);
+	list_append(&server->ages, &p->age);
+	http_exchange_set_data(ex, p);
+	if (first)
+		sync_server_arm(server);
+	return p;
+}
+
 static void sync_server_on_request(struct http_exchange *ex, void *data)
 {
 	struct sync_server *server = data;
@@ -468,12 +487,7 @@ static void sync_server_on_request(struct http_exchange *ex, void *data)
 		http_reply_message(ex, 401, "no token: an agent sends its service account token");
 		return;
 	}
-	p = MEM_NEW(struct poll);
-	p->server = server;
-	p->ex = ex;
-	p->deadline_ms = clock_mono_ms() + server->hold_ms;
-	list_init(&p->link);
-	http_exchange_set_data(ex, p);
+	p = poll_new(server, ex);
 	if (identity_lookup(server->spec.identity, token, clock_wall_ms(), &res)) {
 		poll_identified(p, &res);
 		return;
@@ -543,6 +557,7 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	list_init(&server->early);
 	list_init(&server->pending);
 	list_init(&server->held);
+	list_init(&server->ages);
 	r = http_server_new(loop, &http, &server->http, err);
 	if (r < 0) {
 		free(server);
