@@ -20,7 +20,7 @@
  *  - Its body goes into the engine as facts, and the poll waits on `pending` for the engine's run.
  *  - sync_server_release(): where there is something to say it is answered, else it is held.
  *  - The engine changes the node's set: sync_server_set_changed() puts it back on `pending`.
- *  - Nothing happens until SYNC_HOLD_MS after it came: it is answered without a set.
+ *  - Nothing happens until SYNC_SERVER_HOLD_MS after it came: it is answered without a set.
  *
  * What else can happen:
  *
@@ -35,6 +35,9 @@
  */
 
 enum {
+	/* A little less than the agent has to expect: so three polls fall into the time for which
+	 * the verdict on a token is kept, not two, and a third fewer tokens are checked. */
+	SYNC_SERVER_HOLD_MS = 58 * 1000,
 	SYNC_SERVER_HEADER_MS = 15 * 1000,
 	SYNC_SERVER_BODY_MS = 15 * 1000,
 	SYNC_SERVER_IDLE_MS = 100 * 1000, /* above the 90 s that Go clients keep a connection */
@@ -43,6 +46,9 @@ enum {
 	SYNC_SERVER_ENCLOSED = 128,    /* artefacts that come with one set */
 	SYNC_SERVER_BODIES = 64 << 20, /* bytes of requests that are not decoded yet */
 };
+
+_Static_assert((int)SYNC_SERVER_HOLD_MS <= (int)SYNC_HOLD_MS, "the agent's patience");
+_Static_assert(2 * (int)SYNC_SERVER_HOLD_MS + 3000 <= (int)IDENTITY_KEPT_MS, "the third poll");
 
 struct sync_server {
 	struct http_server *http;
@@ -552,7 +558,7 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	int r;
 
 	server->spec = *spec;
-	server->hold_ms = spec->hold_ms ? spec->hold_ms : SYNC_HOLD_MS;
+	server->hold_ms = spec->hold_ms ? spec->hold_ms : SYNC_SERVER_HOLD_MS;
 	list_init(&server->checking);
 	list_init(&server->early);
 	list_init(&server->pending);

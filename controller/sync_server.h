@@ -26,7 +26,7 @@ struct sync_server_spec {
 	const char *cert_pem, *key_pem;
 	unsigned int max_connections;
 	unsigned int max_connections_per_address; /* 0: no such limit */
-	int64_t hold_ms;                          /* of a poll; 0: SYNC_HOLD_MS */
+	int64_t hold_ms;                          /* of a poll; 0: 58 s */
 	struct engine *engine;
 	struct identity *identity;
 	struct artefact_store *artefacts;
