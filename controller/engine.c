@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "policy/features.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,8 +114,10 @@ static void engine_add_builtin(struct engine *e, const char *text)
 {
 	char hash[SHA256_HEX];
 
+	assert(e->n_builtin < ENGINE_BUILTIN_SETS_MAX);
 	engine_know_features(e, text);
 	features_hash(text, strlen(text), hash);
+	((struct features_known *)map_get(&e->features, hash))->builtin = true;
 	e->builtin = mem_resize(e->builtin, e->n_builtin + 1, sizeof(*e->builtin));
 	e->builtin[e->n_builtin++] = mem_strdup(hash);
 }

@@ -43,7 +43,9 @@ enum {
 	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, … */
 	ENGINE_FETCHES_MAX = 6,          /* … so often */
 	ENGINE_STATUS_NODES_MAX = 100,
-	ENGINE_FEATURE_SETS_MAX = 32,                    /* of a cluster */
+	ENGINE_FEATURE_SETS_MAX = 32, /* of a cluster, without those that are built in */
+	ENGINE_BUILTIN_SETS_MAX = 4,
+	ENGINE_FEATURES_RETRY_MS = 10 * 60 * 1000,       /* is there room for another one now? */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
 };
 
@@ -145,8 +147,9 @@ struct aap {
 	bool step;     /* more than its status and its rollout have to be looked at */
 	bool unheard;  /* it may be held where no agent has been heard of since we lead */
 	bool serving;  /* its placements are wanted: it holds the name, is enabled and not going */
-	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes … */
-	int64_t n_on[ENGINE_FEATURE_SETS_MAX];       /* … and how many nodes have each */
+	/* Feature sets of the chosen nodes, and how many nodes have each. */
+	const char *needed[ENGINE_FEATURE_SETS_MAX + ENGINE_BUILTIN_SETS_MAX];
+	int64_t n_on[ENGINE_FEATURE_SETS_MAX + ENGINE_BUILTIN_SETS_MAX];
 	size_t n_needed;
 
 	bool finalizer_asked;
@@ -208,8 +211,9 @@ struct node {
 	char *agent_version, *kernel_release, *boot_id;
 	char *features_problem; /* why its feature set was not taken, or NULL */
 	const char *features_reason;
-	const char *kernel;      /* its feature set where the text is known, else NULL; for good */
-	int64_t features_new_ms; /* when it last brought a new one; 0: never */
+	int64_t features_retry_ms; /* when it may be brought again; INT64_MAX: never */
+	const char *kernel;        /* its feature set where the text is known, else NULL */
+	int64_t features_new_ms;   /* when it last brought a new one; 0: never */
 	struct node_report report;
 
 	struct map placements; /* profile object's name -> struct placement */

@@ -8,19 +8,34 @@
 
 /* What agents say, from the request to the placements that it changes. */
 
-static void engine_refuse_features(struct node *node, const char *reason, const char *message)
+static void engine_refuse_features(struct engine *e, struct node *node, const char *reason,
+				   const char *message, int64_t retry_ms)
 {
 	node->features_reason = reason;
+	node->features_retry_ms = retry_ms;
+	e->sweep_ms = engine_min(e->sweep_ms, retry_ms);
 	mem_replace(&node->features_problem, mem_strdup(message));
+}
+
+void engine_drop_kernel(struct engine *e, struct node *node)
+{
+	struct features_known *known = node->kernel ? map_get(&e->features, node->kernel) : NULL;
+
+	if (known)
+		known->n_nodes--;
+	node->kernel = NULL;
 }
 
 static void engine_take_kernel(struct engine *e, struct node *node)
 {
-	const struct features_known *known = map_get(&e->features, node->features);
+	struct features_known *known = map_get(&e->features, node->features);
 	void *value;
 	size_t it = 0;
 
+	engine_drop_kernel(e, node);
 	node->kernel = known ? known->hash : NULL;
+	if (known)
+		known->n_nodes++;
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_kernel(e, value);
 }
@@ -36,27 +51,51 @@ static void engine_features_learnt(struct engine *e, const char *hash)
 			engine_take_kernel(e, node);
 }
 
+/* One that no node has any more makes room for another one. */
+static bool engine_features_have_room(struct engine *e)
+{
+	struct features_known *known;
+	size_t it = 0;
+	void *value;
+
+	if (e->features.n - e->n_builtin < ENGINE_FEATURE_SETS_MAX)
+		return true;
+	while (map_next(&e->features, &it, NULL, &value)) {
+		known = value;
+		if (known->builtin || known->n_nodes > 0)
+			continue;
+		engine_builds_forget(e, known->hash);
+		map_del(&e->features, known->hash);
+		free(known->text);
+		free(known);
+		return true;
+	}
+	return false;
+}
+
 /* The text of a set that no other node has brought yet. */
 static void engine_learn_features(struct engine *e, struct node *node,
 				  const struct sync_request *req)
 {
+	int64_t next_ms = node->features_new_ms + ENGINE_FEATURE_SET_PER_NODE_MS;
 	struct err err;
 
 	if (features_check(req->features_text, strlen(req->features_text), &err) < 0) {
-		engine_refuse_features(node, "BadFeatureSet", err.msg);
+		engine_refuse_features(e, node, "BadFeatureSet", err.msg, INT64_MAX);
 		return;
 	}
-	if (e->features.n >= ENGINE_FEATURE_SETS_MAX) {
+	if (node->features_new_ms && e->now_ms < next_ms) {
+		engine_refuse_features(e, node, "TooManyFeatureSets",
+				       "this node brought a new feature set less than an hour ago",
+				       next_ms);
+		return;
+	}
+	if (!engine_features_have_room(e)) {
 		engine_refuse_features(
-		    node, "TooManyFeatureSets",
+		    e, node, "TooManyFeatureSets",
 		    "the cluster's kernels have 32 different feature sets already: "
-		    "bring this node's kernel in line with others");
-		return;
-	}
-	if (node->features_new_ms &&
-	    e->now_ms < node->features_new_ms + ENGINE_FEATURE_SET_PER_NODE_MS) {
-		engine_refuse_features(node, "TooManyFeatureSets",
-				       "this node brought a new feature set less than an hour ago");
+		    "bring this node's kernel in line with others",
+		    e->now_ms + ENGINE_FEATURES_RETRY_MS);
 		return;
 	}
 	engine_know_features(e, req->features_text);
@@ -85,8 +124,8 @@ static bool engine_take_features(struct engine *e, struct node *node, struct syn
 
 bool engine_wants_features(const struct engine *e, const struct node *node)
 {
-	return *node->features && !node->features_reason &&
-	       !engine_features_text(e, node->features);
+	return *node->features && !engine_features_text(e, node->features) &&
+	       (!node->features_reason || e->now_ms >= node->features_retry_ms);
 }
 
 static void engine_take_words(struct node *node, struct sync_request *req)

@@ -154,6 +154,7 @@ void engine_node_gone(struct engine *e, const char *name)
 	list_remove(&node->dirty);
 	node->exists = false;
 	engine_node_await(e, node);
+	engine_drop_kernel(e, node);
 	engine_node_free(e, node);
 	engine_mark_deletions(e);
 }
@@ -204,6 +205,16 @@ static int64_t engine_node_ask_again(struct engine *e, struct node *node)
 	return INT64_MAX;
 }
 
+/* A feature set that was refused for a time: its agent is asked for it once more. */
+static int64_t engine_node_features_again(struct engine *e, struct node *node)
+{
+	if (!node->features_reason || e->now_ms < node->features_retry_ms)
+		return node->features_reason ? node->features_retry_ms : INT64_MAX;
+	if (node->poll)
+		e->ops->set_changed(e->data, node);
+	return INT64_MAX;
+}
+
 int64_t engine_nodes_sweep(struct engine *e)
 {
 	int64_t next = INT64_MAX;
@@ -224,6 +235,7 @@ int64_t engine_nodes_sweep(struct engine *e)
 		if (node->facts_dirty && !node->facts_writing)
 			engine_mark_node(e, node);
 		next = engine_min(next, engine_node_ask_again(e, node));
+		next = engine_min(next, engine_node_features_again(e, node));
 		if (!node->away)
 			next = away < next ? away : next;
 		else if (!node->disconnected && disconnected > e->now_ms)

@@ -171,7 +171,7 @@ void engine_tell(struct engine *e, struct placement *p, struct revision *rev)
 }
 
 /* For which kinds of kernel the profile has to be compiled: those of the chosen nodes, or, while
- * none is known, those that are built in. Keys of e->features, which never go. */
+ * none is known, those that are built in. Keys of e->features, which stay while a node has them. */
 
 static void engine_needs_drop(struct aap *aap, size_t i)
 {
@@ -218,7 +218,7 @@ static void engine_needs_more(struct engine *e, struct aap *aap, const char *ker
 
 	if (i < aap->n_needed && aap->n_on[i]++ > 0)
 		return;
-	if (i == aap->n_needed && i < ENGINE_FEATURE_SETS_MAX) {
+	if (i == aap->n_needed && i < sizeof(aap->needed) / sizeof(*aap->needed)) {
 		aap->needed[i] = kernel;
 		aap->n_on[i] = 1;
 		aap->n_needed++;

@@ -16,10 +16,13 @@
 
 #include "controller/engine.h"
 
-/* A kernel feature set whose text is known. Never forgotten: builds point to it. */
+/* A kernel feature set whose text is known. Where there is no room for another one, one that is not
+ * built in and that no node has is forgotten. */
 struct features_known {
 	char hash[SHA256_HEX];
 	char *text;
+	bool builtin;
+	size_t n_nodes; /* that have it: their `kernel` points here */
 };
 
 struct engine {
@@ -91,6 +94,8 @@ struct revision *engine_revision_need(struct engine *e, struct aap *aap, const c
 void engine_revisions_tidy(struct aap *aap);
 void engine_revisions_free(struct aap *aap);
 void engine_revision_take(struct revision **slot, struct revision *rev); /* counts references */
+/* No node has this feature set any more. */
+void engine_builds_forget(struct engine *e, const char *features);
 struct build *engine_build(const struct revision *rev, const char *features);
 bool engine_has_build(const struct revision *rev, const struct node *node); /* that succeeded */
 /* Start what is missing of the builds of each revision. Returns when to try one again. */
@@ -143,6 +148,8 @@ int64_t engine_nodes_sweep(struct engine *e);
 void engine_node_await(struct engine *e, struct node *node);
 /* The time to hold back what a new leader does not know yet is over. */
 void engine_nodes_release(struct engine *e);
+/* It is the node's no more. */
+void engine_drop_kernel(struct engine *e, struct node *node);
 bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);
 
 /* engine_set.c */

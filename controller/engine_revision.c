@@ -214,6 +214,21 @@ void engine_compiled(struct engine *e, const char *object, const char *revision,
 	engine_mark_step(e, aap);
 }
 
+void engine_builds_forget(struct engine *e, const char *features)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it)))
+		LIST_FOREACH(item, &aap->revisions) {
+			struct revision *rev = container_of(item, struct revision, link);
+			struct build *build = map_del(&rev->builds, features);
+
+			if (build)
+				engine_build_free(build);
+		}
+}
+
 static void engine_lose_builds(struct engine *e, struct aap *aap, struct revision *rev,
 			       const char *sha256)
 {

@@ -1197,31 +1197,95 @@ static void a_report_of_another_nodes_uid_does_not_count(void **state)
 			 REPORT_UNKNOWN_NODE);
 }
 
+/* An agent that brings the i-th of many feature sets, with its text. */
+static void brings_features(const char *node, int i)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+	CLEANUP(mem_freep) char *uid = mem_printf("u-%s", node);
+
+	req.agent_version = mem_strdup("");
+	req.kernel_release = mem_strdup("");
+	req.boot_id = mem_strdup("");
+	req.features_text = mem_printf("caps {x%d\n}\n", i);
+	features_hash(req.features_text, strlen(req.features_text), req.features);
+	engine_agent_heard(w.engine, node, uid, &req, w.now);
+	sync_request_clear(&req);
+	run();
+}
+
+static void node_brings_features(int i)
+{
+	CLEANUP(mem_freep) char *name = mem_printf("n%d", i);
+
+	node_seen(name, "");
+	brings_features(name, i);
+}
+
+static const char *features_reason(const char *node)
+{
+	const char *reason = engine_node(w.engine, node)->features_reason;
+
+	return reason ? reason : "";
+}
+
+/* Those that are built in are no node's, and do not count. */
 static void the_33rd_feature_set_is_refused(void **state)
 {
-	char text[64];
 	int i;
 
 	(void)state;
 	engine_start(w.engine, w.now);
-	for (i = 0; i < 31; i++) {
-		struct sync_request req = {.protocol = SYNC_PROTOCOL};
-		char name[16], uid[16];
+	for (i = 0; i < 33; i++)
+		node_brings_features(i);
+	assert_string_equal(features_reason("n31"), "");
+	assert_string_equal(features_reason("n32"), "TooManyFeatureSets");
+	assert_false(engine_wants_features(w.engine, engine_node(w.engine, "n32")));
+}
 
-		snprintf(name, sizeof(name), "n%d", i);
-		snprintf(uid, sizeof(uid), "u-n%d", i);
-		snprintf(text, sizeof(text), "caps {x%d\n}\n", i);
-		node_seen(name, "");
-		req.agent_version = mem_strdup("");
-		req.kernel_release = mem_strdup("");
-		req.boot_id = mem_strdup("");
-		req.features_text = mem_strdup(text);
-		features_hash(text, strlen(text), req.features);
-		engine_agent_heard(w.engine, name, uid, &req, w.now);
-		sync_request_clear(&req);
-	}
-	assert_null(engine_node(w.engine, "n29")->features_reason);
-	assert_string_equal(engine_node(w.engine, "n30")->features_reason, "TooManyFeatureSets");
+static void a_feature_set_that_no_node_has_makes_room_for_another(void **state)
+{
+	int i;
+
+	(void)state;
+	apply("a", 1, "x", "");
+	engine_start(w.engine, w.now);
+	for (i = 0; i < 33; i++)
+		node_brings_features(i);
+	engine_node_gone(w.engine, "n7");
+	w.now += ENGINE_FEATURES_RETRY_MS;
+	run();
+	assert_true(engine_wants_features(w.engine, engine_node(w.engine, "n32")));
+	brings_features("n32", 32);
+	assert_string_equal(features_reason("n32"), "");
+	assert_int_equal(engine_profile(w.engine, "a")->n_needed, 32);
+	assert_int_equal(engine_profile(w.engine, "a")->wanted->builds.n, 32);
+	/* There is no room for yet another, but for one that is known. */
+	node_brings_features(40);
+	assert_string_equal(features_reason("n40"), "TooManyFeatureSets");
+	node_seen("n41", "");
+	brings_features("n41", 3);
+	assert_string_equal(features_reason("n41"), "");
+}
+
+static void a_node_may_bring_another_feature_set_after_an_hour(void **state)
+{
+	(void)state;
+	engine_start(w.engine, w.now);
+	node_seen("n1", "");
+	brings_features("n1", 1);
+	w.now += 60000;
+	brings_features("n1", 2);
+	assert_string_equal(features_reason("n1"), "TooManyFeatureSets");
+	assert_false(engine_wants_features(w.engine, engine_node(w.engine, "n1")));
+	w.now += ENGINE_FEATURE_SET_PER_NODE_MS - 60000;
+	engine_node(w.engine, "n1")->poll = &w; /* held */
+	buf_clear(&w.trace);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n1")); /* let go, to ask for it */
+	engine_node(w.engine, "n1")->poll = NULL;
+	assert_true(engine_wants_features(w.engine, engine_node(w.engine, "n1")));
+	brings_features("n1", 2);
+	assert_string_equal(features_reason("n1"), "");
 }
 
 int main(void)
@@ -1262,6 +1326,8 @@ int main(void)
 	    T(a_node_without_apparmor_is_unsupported_and_not_desired),
 	    T(a_report_of_another_nodes_uid_does_not_count),
 	    T(the_33rd_feature_set_is_refused),
+	    T(a_feature_set_that_no_node_has_makes_room_for_another),
+	    T(a_node_may_bring_another_feature_set_after_an_hour),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
