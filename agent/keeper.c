@@ -212,10 +212,16 @@ static void keeper_take_away(struct keeper *k, struct unit *u)
 static void keeper_tell_off(struct keeper *k)
 {
 	size_t it = 0;
+	const char *name;
 	void *value;
 
-	while (map_next(&k->units, &it, NULL, &value)) {
+	while (map_next(&k->units, &it, &name, &value)) {
 		struct unit *u = value;
+
+		if (!u->has_item && !record_get(&k->record, name)) {
+			unit_free(map_del(&k->units, name));
+			continue;
+		}
 
 		if (u->has_item && u->item.want == SYNC_LOADED)
 			unit_fail(u, SYNC_REASON_APPARMOR_OFF, k->off_reason);

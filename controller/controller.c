@@ -311,6 +311,14 @@ static void controller_on_fetched(void *data, const char *object, const char *re
 	controller_poke(c);
 }
 
+static void controller_on_unfetched(void *data, const char *object, const char *revision)
+{
+	struct controller *c = data;
+
+	engine_unfetched(c->engine, object, revision, clock_steady_ms());
+	controller_poke(c);
+}
+
 /* The agents' door. */
 
 static void controller_on_set_changed(void *data, struct node *node)
@@ -508,6 +516,7 @@ static void controller_follow(struct controller *c)
 	    .namespace_ = c->namespace_,
 	    .recorded = controller_on_recorded,
 	    .fetched = controller_on_fetched,
+	    .unfetched = controller_on_unfetched,
 	    .synced = controller_start_if_ready,
 	    .data = c,
 	};

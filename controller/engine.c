@@ -422,21 +422,20 @@ void engine_uninstall(struct engine *e)
 /* Answers. */
 
 /* Writes that fail are tried again, ever more slowly; one that succeeds starts that over. */
-static void engine_note_write(struct engine *e, struct aap *aap, bool ok, int64_t now_ms)
+static void engine_note_write(struct engine *e, struct write_retry *retry, bool ok, int64_t now_ms)
 {
 	int64_t wait = ENGINE_RETRY_MS;
 	unsigned int i;
 
 	e->now_ms = now_ms;
 	if (ok) {
-		aap->failures = 0;
-		aap->retry_ms = 0;
+		*retry = (struct write_retry){0};
 		return;
 	}
-	for (i = 0; i < aap->failures && wait < ENGINE_RETRY_MAX_MS; i++)
+	for (i = 0; i < retry->failures && wait < ENGINE_RETRY_MAX_MS; i++)
 		wait *= 2;
-	aap->failures++;
-	aap->retry_ms = now_ms + (wait < ENGINE_RETRY_MAX_MS ? wait : ENGINE_RETRY_MAX_MS);
+	retry->failures++;
+	retry->due_ms = now_ms + engine_min(wait, ENGINE_RETRY_MAX_MS);
 }
 
 void engine_finalizer_again(struct engine *e, const char *object)
@@ -455,7 +454,7 @@ void engine_finalizer_done(struct engine *e, const char *object, bool ok, int64_
 
 	if (!aap)
 		return;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->finalizer_retry, ok, now_ms);
 	if (!ok)
 		aap->finalizer_asked = false;
 	engine_mark_step(e, aap);
@@ -469,7 +468,7 @@ void engine_recorded(struct engine *e, const char *object, const char *revision,
 
 	if (!rev)
 		return;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->record_retry, ok, now_ms);
 	rev->recording = false;
 	rev->recorded = ok;
 	engine_mark_step(e, aap);
@@ -482,7 +481,7 @@ void engine_status_written(struct engine *e, const char *object, bool ok, int64_
 	if (!aap)
 		return;
 	aap->status_writing = false;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->status_retry, ok, now_ms);
 	if (ok)
 		aap->status_written_ms = now_ms;
 	engine_mark_profile(e, aap);
@@ -506,7 +505,7 @@ void engine_terminating_unknown(struct engine *e, const char *object, int64_t no
 	if (!aap || aap->ending != ENDING_ASKED)
 		return;
 	aap->ending = ENDING_UNKNOWN;
-	engine_note_write(e, aap, false, now_ms);
+	engine_note_write(e, &aap->finalizer_retry, false, now_ms);
 	engine_mark_step(e, aap);
 }
 

@@ -40,8 +40,7 @@ enum {
 	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
 	/* … know yet for so long */
 	ENGINE_ASK_RETRY_MS = 10 * 1000, /* where a Node could not be read */
-	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, … */
-	ENGINE_FETCHES_MAX = 6,          /* … so often */
+	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, up to ENGINE_RETRY_MAX_MS */
 	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32, /* of a cluster, without those that are built in */
 	ENGINE_BUILTIN_SETS_MAX = 4,
@@ -96,6 +95,7 @@ struct revision_fetch {
 	struct list link;
 	char id[PROFILE_REVISION_SIZE];
 	bool asked;
+	bool lost;          /* it cannot be had */
 	unsigned int tries; /* that have failed */
 	int64_t retry_ms;
 };
@@ -117,6 +117,13 @@ struct rollout {
 	char *blame;                /* what failed before it went back; NULL: not known */
 	bool due;                   /* a count has changed, or what users ask for */
 	bool may;                   /* nothing stands against telling nodes */
+};
+
+/* Of a kind of write that failed. Each kind waits by itself: a status that the API server refuses
+ * for good must hold up no deletion. */
+struct write_retry {
+	unsigned int failures; /* one after the other */
+	int64_t due_ms;        /* no such write before this */
 };
 
 struct aap {
@@ -153,8 +160,7 @@ struct aap {
 	size_t n_needed;
 
 	bool finalizer_asked;
-	unsigned int failures; /* of writes about it, one after the other */
-	int64_t retry_ms;      /* no write before this */
+	struct write_retry finalizer_retry, record_retry, status_retry;
 	enum ending ending;
 	int64_t deleting_since_ms;
 	bool waits_named; /* the Warning Event about an absent agent was sent */
@@ -374,8 +380,12 @@ void engine_finalizer_again(struct engine *engine, const char *object);
 void engine_finalizer_done(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_recorded(struct engine *engine, const char *object, const char *revision, bool ok,
 		     int64_t now_ms);
+/* `text` NULL: there is no such revision, or it cannot be understood. */
 void engine_fetched(struct engine *engine, const char *object, const char *revision,
 		    const char *text, size_t n_text, enum profile_mode mode);
+/* It could not be read, which says nothing about it: it is asked for again. */
+void engine_unfetched(struct engine *engine, const char *object, const char *revision,
+		      int64_t now_ms);
 void engine_status_written(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_terminating(struct engine *engine, const char *object, bool terminating);
 void engine_node_ready(struct engine *engine, const char *name, bool ready);

@@ -235,6 +235,8 @@ static struct node_report engine_take_report(struct engine *e, struct node *node
 	node->report = engine_report_keep(e, &before, &req->report);
 	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
 	engine_place_reported(e, node);
+	if (first)
+		engine_mark_deletions(e); /* may wait for what it says */
 	if (first || before.apparmor_enabled != node->report.apparmor_enabled ||
 	    orphans != engine_count_orphans(e, node))
 		node->facts_dirty = true;

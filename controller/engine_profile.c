@@ -135,8 +135,8 @@ int64_t engine_finalizer_step(struct engine *e, struct aap *aap, bool present)
 {
 	if (aap->spec.has_finalizer == present || aap->finalizer_asked)
 		return INT64_MAX;
-	if (e->now_ms < aap->retry_ms)
-		return aap->retry_ms;
+	if (e->now_ms < aap->finalizer_retry.due_ms)
+		return aap->finalizer_retry.due_ms;
 	aap->finalizer_asked = true;
 	e->ops->put_finalizer(e->data, aap, present);
 	return INT64_MAX;
@@ -146,8 +146,8 @@ static int64_t engine_serve_step(struct engine *e, struct aap *aap)
 {
 	int64_t next = engine_read_back(e, aap);
 
-	if (e->now_ms < aap->retry_ms)
-		next = engine_min(next, aap->retry_ms);
+	if (e->now_ms < aap->record_retry.due_ms)
+		next = engine_min(next, aap->record_retry.due_ms);
 	else if (aap->accept == ACCEPT_OK && !aap->wanted->recorded && !aap->wanted->recording) {
 		aap->wanted->recording = true;
 		e->ops->record(e->data, aap, aap->wanted);
@@ -203,7 +203,7 @@ static int64_t engine_status_due(struct engine *e, struct aap *aap)
 	}
 	if (aap->accept == ACCEPT_OK && aap->served != aap->wanted && !aap->spec.deleting)
 		return INT64_MAX; /* its record is on its way, and the news with it */
-	return e->now_ms < aap->retry_ms ? aap->retry_ms : 0;
+	return e->now_ms < aap->status_retry.due_ms ? aap->status_retry.due_ms : 0;
 }
 
 /* What is over in a moment is told once, when it is over: an outcome is written at once, that

@@ -12,7 +12,9 @@
  *
  *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal
  * is noted in its AppArmorNode, and its agent is told when it comes back;
- *  - a node where no agent has ever been, or that is no more.
+ *  - a node where no agent has ever been, or that is no more. Of one that was there before we led,
+ * and has no AppArmorNode, that is not known at once: a former leader may have told its agent
+ * something and died before it wrote that there is one.
  *
  * There is room for as many removals as a node may hold profiles. Where it is full the deletion
  * waits: to forget an older one would leave its profile there for ever.
@@ -34,7 +36,7 @@ static struct removal removal_judge(const struct aap *aap, const struct node *no
 	const struct placement *p = map_get(&aap->placements, node->name);
 	int64_t until = aap->deleting_since_ms + ENGINE_DELETE_WAIT_MS;
 
-	if (!node->exists || (!node->reported && !node->has_object))
+	if (!node->exists || (!node->reported && !node->has_object && (node->joined || node->away)))
 		return (struct removal){.verdict = REMOVAL_DONE};
 	if (node->reported && !p)
 		return (struct removal){.verdict = REMOVAL_DONE};
@@ -207,8 +209,8 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap)
 
 	if (!aap->spec.has_finalizer || aap->finalizer_asked)
 		return INT64_MAX;
-	if (aap->ending == ENDING_UNKNOWN && e->now_ms < aap->retry_ms)
-		return aap->retry_ms;
+	if (aap->ending == ENDING_UNKNOWN && e->now_ms < aap->finalizer_retry.due_ms)
+		return aap->finalizer_retry.due_ms;
 	if (aap->ending == ENDING_UNKNOWN) {
 		aap->ending = ENDING_ASKED;
 		e->ops->ask_terminating(e->data, aap);

@@ -273,7 +273,7 @@ bool engine_is_fetching(const struct aap *aap, const char *id)
 {
 	const struct revision_fetch *f = engine_fetch_find(aap, id);
 
-	return f && f->tries < ENGINE_FETCHES_MAX;
+	return f && !f->lost;
 }
 
 void engine_fetch(struct aap *aap, const char *id)
@@ -296,7 +296,7 @@ int64_t engine_fetch_step(struct engine *e, struct aap *aap)
 	LIST_FOREACH(item, &aap->fetches) {
 		struct revision_fetch *f = container_of(item, struct revision_fetch, link);
 
-		if (f->asked || f->tries >= ENGINE_FETCHES_MAX)
+		if (f->asked || f->lost)
 			continue;
 		if (f->retry_ms > e->now_ms) {
 			next = engine_min(next, f->retry_ms);
@@ -321,16 +321,30 @@ static void engine_fetch_given_up(struct engine *e, struct aap *aap, const char 
 			engine_mark_node(e, ((struct placement *)value)->node);
 }
 
-/* It is asked for again, ever more seldom, and then not any more. */
-static void engine_fetch_failed(struct engine *e, struct aap *aap, struct revision_fetch *f,
-				bool for_good)
+static void engine_fetch_lost(struct engine *e, struct aap *aap, struct revision_fetch *f)
 {
 	f->asked = false;
-	f->retry_ms = e->now_ms + ((int64_t)ENGINE_FETCH_RETRY_MS << f->tries);
-	f->tries = for_good ? ENGINE_FETCHES_MAX : f->tries + 1;
-	if (f->tries >= ENGINE_FETCHES_MAX)
-		engine_fetch_given_up(e, aap, f->id);
+	f->lost = true;
+	engine_fetch_given_up(e, aap, f->id);
 	aap->rollout.due = true;
+	engine_mark_step(e, aap);
+}
+
+void engine_unfetched(struct engine *e, const char *object, const char *revision, int64_t now_ms)
+{
+	struct aap *aap = engine_profile(e, object);
+	struct revision_fetch *f = aap ? engine_fetch_find(aap, revision) : NULL;
+	int64_t wait = ENGINE_FETCH_RETRY_MS;
+	unsigned int i;
+
+	e->now_ms = now_ms;
+	if (!f || !f->asked)
+		return;
+	for (i = 0; i < f->tries && wait < ENGINE_RETRY_MAX_MS; i++)
+		wait *= 2;
+	f->asked = false;
+	f->tries++;
+	f->retry_ms = now_ms + engine_min(wait, ENGINE_RETRY_MAX_MS);
 	engine_mark_step(e, aap);
 }
 
@@ -359,14 +373,14 @@ void engine_fetched(struct engine *e, const char *object, const char *revision, 
 	if (!f || !f->asked)
 		return;
 	if (!text) {
-		engine_fetch_failed(e, aap, f, false);
+		engine_fetch_lost(e, aap, f);
 		return;
 	}
 	/* Another compiler made it than ours: its id is no longer what we would call it. Serving it
 	 * under a new name is an ordinary update, which is for spec to ask. */
 	policy_revision(aap->spec.name, text, n_text, mode, e->compiler_id, id);
 	if (strcmp(id, revision) != 0) {
-		engine_fetch_failed(e, aap, f, true);
+		engine_fetch_lost(e, aap, f);
 		return;
 	}
 	list_remove(&f->link);

@@ -329,6 +329,14 @@ static void history_on_fetched(void *data, const struct kube_result *res)
 	const char *text = res->outcome == KUBE_OK ? js_str(res->obj, "data.policy") : NULL;
 	enum profile_mode mode = PROFILE_ENFORCE;
 
+	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND) {
+		log_warn("a revision could not be read: it is tried again",
+			 log_s("profile", op->object), log_s("revision", op->revision),
+			 log_s("why", res->why));
+		h->spec.unfetched(h->spec.data, op->object, op->revision);
+		history_op_free(op);
+		return;
+	}
 	if (!text || !profile_mode_parse(js_str(res->obj, "data.mode"), &mode)) {
 		log_warn("a revision could not be read back", log_s("profile", op->object),
 			 log_s("revision", op->revision), log_s("why", res->why));

@@ -18,9 +18,11 @@ struct history;
 struct history_spec {
 	const char *namespace_;
 	void (*recorded)(void *data, const char *object, const char *revision, bool ok);
-	/* `text` is NULL where it cannot be had. */
+	/* `text` is NULL where there is none. */
 	void (*fetched)(void *data, const char *object, const char *revision, const char *text,
 			size_t n_text, enum profile_mode mode);
+	/* It could not be read now. */
+	void (*unfetched)(void *data, const char *object, const char *revision);
 	void (*synced)(void *data);
 	void *data;
 };
@@ -34,7 +36,7 @@ bool history_is_newest(struct history *history, const struct aap *aap, const cha
 /* Write it, or make an older one the newest again. `recorded` follows. */
 void history_record(struct history *history, const struct aap *aap, const struct revision *rev);
 
-/* Read it. `fetched` follows. */
+/* Read it. `fetched` or `unfetched` follows. */
 void history_fetch(struct history *history, const struct aap *aap, const char *revision);
 
 /* Delete what is beyond the profile's revisionHistoryLimit, oldest first, but never what it serves,

@@ -1,6 +1,6 @@
 #include "model_kernel.h"
 
-#include "keeper.h"
+#include "keeper_priv.h"
 #include "unit.h"
 
 #include <sys/wait.h>
@@ -731,6 +731,9 @@ static void a_kernel_without_apparmor_fails_all_with_the_reason(void **state)
 	assert_string_equal(f->report.apparmor_reason, "AppArmor is off");
 	keeper_look(f->keeper);
 	keeper_confirm(f->keeper);
+	/* Names that come and go leave nothing behind. */
+	tell(f, model_item("web", 'a', NULL));
+	assert_int_equal(f->keeper->units.n, 1);
 }
 
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)

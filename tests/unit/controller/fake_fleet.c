@@ -117,6 +117,11 @@ static void op_write_status(void *data, const struct aap *aap, struct json_objec
 
 	(void)data;
 	js_put(body, "status", patch);
+	if (fleet.status_refused) {
+		json_object_put(body);
+		answer_new(ANSWER_STATUS, aap, "")->bad = true;
+		return;
+	}
 	fleet_change(aap->spec.object, body);
 	fleet.n_status++;
 	assert_status_is_sound(fleet_status(aap->spec.object), aap->spec.object);
@@ -361,13 +366,17 @@ static void answer_give(const struct answer *a)
 		engine_recorded(fleet.engine, a->object, a->revision, true, fleet.now_ms);
 		break;
 	case ANSWER_FETCHED:
+		if (fleet.unreadable) {
+			engine_unfetched(fleet.engine, a->object, a->revision, fleet.now_ms);
+			break;
+		}
 		text = map_get(&fleet.revisions, a->revision);
 		engine_fetched(fleet.engine, a->object, a->revision, text, text ? strlen(text) : 0,
 			       PROFILE_ENFORCE);
 		break;
 	case ANSWER_STATUS:
 		fleet_seen(a->object);
-		engine_status_written(fleet.engine, a->object, true, fleet.now_ms);
+		engine_status_written(fleet.engine, a->object, !a->bad, fleet.now_ms);
 		break;
 	}
 }

@@ -32,7 +32,7 @@ struct fleet_agent {
 
 struct fleet {
 	struct engine *engine;
-	const char *compiler; /* of the next controller */
+	const char *compiler;   /* of the next controller */
 	struct engine *standby; /* another replica, which sees all objects and does nothing */
 	int64_t now_ms;
 	struct fleet_agent agents[FLEET_MAX];
@@ -41,6 +41,8 @@ struct fleet {
 	struct map revisions; /* id -> text */
 	struct buf told;      /* "n3=REV " for each time that a node is told another revision */
 	struct buf events;    /* "REASON " */
+	bool unreadable;      /* revisions cannot be read back now */
+	bool status_refused;  /* no status can be written */
 	int64_t version;
 	int n_compiled, n_status, n_completed;
 	struct list answers;

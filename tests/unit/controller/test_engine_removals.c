@@ -157,11 +157,16 @@ static void delete_profile(const char *name)
 	assert_int_equal(js_parse(text, strlen(text), &patch, &err), 0);
 	obj = merge_patch_apply(map_get(&fleet.objects, name), patch);
 	engine_profile_seen(fleet.engine, obj, fleet.now_ms);
-	json_object_put(obj);
+	json_object_put(map_put(&fleet.objects, name, obj));
 	json_object_put(patch);
 	engine_run(fleet.engine, fleet.now_ms);
 	engine_terminating(fleet.engine, name, false);
-	engine_run(fleet.engine, fleet.now_ms);
+	fleet_settle();
+}
+
+static bool is_let_go(const char *name)
+{
+	return js_len(js_array(map_get(&fleet.objects, name), "metadata.finalizers")) == 0;
 }
 
 /* To forget the oldest would leave its profile on that node for ever. */
@@ -180,11 +185,48 @@ static void where_a_list_is_full_a_deletion_waits_and_says_so(void **state)
 	delete_profile("a");
 	assert_int_equal(node->n_removals, SYNC_ITEMS_MAX);
 	assert_string_equal(node->removals[0].profile, "p0");
-	assert_false(engine_profile(fleet.engine, "a")->finalizer_asked);
+	assert_false(is_let_go("a"));
 	status = engine_status(fleet.engine, engine_profile(fleet.engine, "a"), 10, fleet.now_ms);
 	assert_non_null(strstr(js_str(js_item(js_array(status, "conditions"), 0), "message"),
 			       "waiting for n1 (1024 removals are pending there already)"));
 	json_object_put(status);
+}
+
+/* A former leader told its agent and died before there was an AppArmorNode. */
+static void a_deletion_waits_for_nodes_that_a_new_leader_has_not_heard(void **state)
+{
+	(void)state;
+	fleet_apply("a", "x", "");
+	fleet_wait(5);
+	fleet_agent("n1")->away = true;
+	fleet_kill_controller();
+	delete_profile("a");
+	fleet_wait(100);
+	assert_false(is_let_go("a"));
+	fleet_agent("n1")->away = false;
+	fleet_report(fleet_agent("n1"));
+	fleet_settle();
+	assert_true(is_let_go("a"));
+	assert_int_equal(fleet_agent("n1")->holds.n, 0);
+}
+
+static void a_deletion_does_not_wait_for_agents_that_never_were(void **state)
+{
+	(void)state;
+	fleet_join("bare", "");
+	fleet_agent("bare")->away = true;
+	fleet_apply("a", "x", "");
+	fleet_apply("b", "x", "");
+	fleet_wait(5);
+	delete_profile("a");
+	fleet_settle();
+	assert_true(is_let_go("a"));
+	fleet_kill_controller();
+	delete_profile("b");
+	fleet_wait(140);
+	assert_false(is_let_go("b"));
+	fleet_wait(20);
+	assert_true(is_let_go("b"));
 }
 
 int main(void)
@@ -196,6 +238,8 @@ int main(void)
 	    T(an_object_that_appears_late_takes_nothing_away),
 	    T(a_change_under_a_write_is_written_after_it),
 	    T(where_a_list_is_full_a_deletion_waits_and_says_so),
+	    T(a_deletion_waits_for_nodes_that_a_new_leader_has_not_heard),
+	    T(a_deletion_does_not_wait_for_agents_that_never_were),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

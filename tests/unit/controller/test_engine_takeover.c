@@ -104,6 +104,46 @@ static void whoever_stood_by_knows_how_far_a_rollout_is(void **state)
 	assert_string_equal(fleet_ready("a"), "RolloutComplete");
 }
 
+/* An API server that does not answer says nothing about what it holds. */
+static void the_last_good_revision_is_asked_for_until_it_can_be_read(void **state)
+{
+	char good[PROFILE_REVISION_SIZE];
+
+	(void)state;
+	fleet_up(2);
+	fleet_apply("a", "x", "");
+	fleet_wait(5);
+	memcpy(good, fleet_revision("a"), sizeof(good));
+	fleet_apply("a", "broken", "");
+	fleet_wait(5);
+	fleet.unreadable = true;
+	fleet_kill_controller();
+	fleet_wait(600);
+	assert_null(engine_profile(fleet.engine, "a")->served);
+	fleet.unreadable = false;
+	fleet_wait(60);
+	assert_string_equal(engine_profile(fleet.engine, "a")->served->id, good);
+	assert_string_equal(fleet_ready("a"), "InvalidPolicy");
+}
+
+static void a_status_that_is_refused_for_good_holds_nothing_else_up(void **state)
+{
+	(void)state;
+	fleet_up(2);
+	fleet_apply("a", "x", "");
+	fleet_wait(5);
+	fleet.status_refused = true;
+	fleet_apply("a", "y", "");
+	fleet_wait(600);
+	fleet_apply("a", "z", "");
+	fleet_wait(3);
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), 2);
+	fleet.status_refused = false;
+	fleet_wait(61);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+	assert_int_equal(generation_of("a"), 3);
+}
+
 int main(void)
 {
 #define T(f_) cmocka_unit_test_teardown(f_, teardown)
@@ -111,6 +151,8 @@ int main(void)
 	    T(whoever_stood_by_leaves_a_status_that_is_up_to_date),
 	    T(a_change_that_no_leader_saw_is_told),
 	    T(whoever_stood_by_knows_how_far_a_rollout_is),
+	    T(the_last_good_revision_is_asked_for_until_it_can_be_read),
+	    T(a_status_that_is_refused_for_good_holds_nothing_else_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
