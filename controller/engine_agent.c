@@ -264,6 +264,9 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 		return REPORT_UNKNOWN_NODE;
 	all = engine_is_news_of_all(node, req);
 	node->heard_ms = now_ms;
+	/* When all were away there was nobody left to look for. */
+	if (node->away)
+		e->sweep_ms = engine_min(e->sweep_ms, now_ms + ENGINE_AGENT_AWAY_MS);
 	node->away = false;
 	engine_node_await(e, node);
 	engine_take_words(node, req);

@@ -98,13 +98,19 @@ static struct placement_state placement_judge_report(const struct placement_fact
 	return placement_say(NODE_LOADED, "", f->build->message);
 }
 
+/* At what it was told. */
+static bool placement_has_failed(const struct placement_facts *f)
+{
+	return f->report && f->assigned && f->report->state == SYNC_STATE_FAILED &&
+	       strcmp(f->report->target, f->assigned) == 0;
+}
+
 /* What is not the target is told until its turn has come. */
 static struct placement_state placement_judge_waiting(const struct placement_facts *f)
 {
 	const struct sync_status *r = f->report;
 
-	if (r && f->assigned && r->state == SYNC_STATE_FAILED &&
-	    strcmp(r->target, f->assigned) == 0)
+	if (placement_has_failed(f))
 		return placement_say(NODE_FAILED, sync_reason_name(r->reason), r->message);
 	return placement_say(NODE_PENDING, "Waiting", "");
 }
@@ -117,6 +123,10 @@ static struct placement_state placement_judge_here(const struct placement_facts 
 		return placement_say(NODE_FAILED, f->features_reason, f->features_message);
 	if (f->waits)
 		return placement_judge_waiting(f);
+	/* Its word holds whether or not what it was told has been compiled here again. */
+	if ((!f->build || f->build->state == BUILD_WAITING) && placement_has_failed(f))
+		return placement_say(NODE_FAILED, sync_reason_name(f->report->reason),
+				     f->report->message);
 	if (!f->assigned || !f->build || f->build->state == BUILD_WAITING)
 		return placement_say(NODE_PENDING, "Compiling", "");
 	if (f->build->state == BUILD_FAILED)
@@ -178,11 +188,12 @@ static enum rollout_class placement_class_heard(const struct placement_facts *f,
 		return ROLLOUT_NONE;
 	if (s.state == NODE_FAILED && r->told && placement_blames_revision(s.reason))
 		return ROLLOUT_FAILED;
-	/* What failed on another revision, and holds nothing, is a candidate all the more. */
 	if (s.state == NODE_FAILED && !placement_blames_revision(s.reason))
 		return ROLLOUT_TROUBLED;
+	/* What its kernel refuses to load is no help to one that holds nothing: it takes its turn
+	 * to be told the target. */
 	if (!r->told)
-		return holds ? ROLLOUT_OLD : ROLLOUT_EMPTY;
+		return holds || s.state == NODE_FAILED ? ROLLOUT_OLD : ROLLOUT_EMPTY;
 	if (s.state == NODE_LOADED)
 		return r->settled ? ROLLOUT_DONE : ROLLOUT_SETTLING;
 	return holds ? ROLLOUT_MOVING : ROLLOUT_MOVING_EMPTY;

@@ -102,7 +102,8 @@ struct rollout_facts {
 	int64_t counts[ROLLOUT_CLASS_COUNT];
 	int64_t desired;       /* status.desiredNodes: what percentages are of */
 	int64_t holding_other; /* selected nodes that hold a revision other than the target */
-	int64_t told_unheard; /* after a takeover: nodes never heard of that were told the target */
+	int64_t told_unheard;  /* after a takeover: nodes that are away, never heard of, and were
+				  told the target; beside those that are UNHEARD */
 	int64_t back; /* while rolling back: nodes here that were told the target and do not hold
 			 the current one again. One whose agent is away is told when it comes. */
 	int64_t next_settled_ms; /* when the next SETTLING node will be DONE; INT64_MAX for none */

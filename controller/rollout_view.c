@@ -85,7 +85,7 @@ void rollout_look(struct rollout_view *v, const struct rollout_facts *f)
 	v->can_go_back = *f->current && !v->proven;
 	v->paused = rollout_is_paused(f, v->spec);
 	v->aborting = rollout_aborts(f);
-	v->unknown = f->told_unheard > c[ROLLOUT_UNHEARD] ? f->told_unheard : c[ROLLOUT_UNHEARD];
+	v->unknown = f->told_unheard + c[ROLLOUT_UNHEARD];
 	v->placed = c[ROLLOUT_MOVING] + c[ROLLOUT_MOVING_EMPTY] + c[ROLLOUT_SETTLING] +
 		    c[ROLLOUT_DONE] + c[ROLLOUT_FAILED];
 	v->reachable = v->placed + c[ROLLOUT_OLD] + c[ROLLOUT_UNHEARD] +

@@ -518,6 +518,26 @@ static void min_ready_seconds_are_waited_for(void **state)
 	assert_string_equal(fleet_ready("a"), "RolloutComplete");
 }
 
+static void agents_that_all_went_away_and_came_back_are_missed_again(void **state)
+{
+	size_t i, times;
+
+	(void)state;
+	installed(2, "");
+	for (times = 0; times < 2; times++) {
+		for (i = 0; i < 2; i++)
+			fleet.agents[i].away = true;
+		fleet_wait(200);
+		assert_string_equal(fleet_ready("a"), "RolloutInProgress");
+		for (i = 0; i < 2; i++) {
+			fleet.agents[i].away = false;
+			fleet_report(&fleet.agents[i]);
+		}
+		fleet_wait(10);
+		assert_string_equal(fleet_ready("a"), "RolloutComplete");
+	}
+}
+
 static void a_rollout_that_hangs_is_reported(void **state)
 {
 	size_t i;
@@ -566,6 +586,7 @@ int main(void)
 	    T(two_profiles_roll_out_side_by_side),
 	    T(a_nodes_own_trouble_holds_up_nobody),
 	    T(min_ready_seconds_are_waited_for),
+	    T(agents_that_all_went_away_and_came_back_are_missed_again),
 	    T(a_rollout_that_hangs_is_reported),
 	};
 

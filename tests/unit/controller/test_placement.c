@@ -166,6 +166,7 @@ static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(vo
 	struct sync_status failed = says(SYNC_STATE_FAILED, REV, NEW, NULL, 0);
 	struct sync_status conflict = says(SYNC_STATE_FAILED, "", NEW, NULL, 0);
 	struct sync_status conflict_old = says(SYNC_STATE_FAILED, "", REV, NULL, 0);
+	struct sync_status failed_old = says(SYNC_STATE_FAILED, "", REV, NULL, 0);
 	const struct placement_rollout none = {0};
 	const struct placement_rollout told = {.target = NEW, .told = true};
 	const struct placement_rollout settled = {.target = NEW, .told = true, .settled = true};
@@ -198,6 +199,12 @@ static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(vo
 	    {{TOLD, .report = &loaded}, &told, ROLLOUT_SETTLING, false, false},
 	    {{TOLD, .report = &loaded}, &settled, ROLLOUT_DONE, false, false},
 	    {{TOLD, .report = &failed}, &told, ROLLOUT_FAILED, true, false},
+	    {{AGENT, .selected = true, .assigned = NEW, .report = &failed},
+	     &told,
+	     ROLLOUT_FAILED,
+	     true,
+	     false},
+	    {{NOT_TOLD, .report = &failed_old}, &not_told, ROLLOUT_OLD, false, false},
 	    {{TOLD, .report = &conflict}, &told, ROLLOUT_TROUBLED, false, false},
 	    {{TOLD, .report = &loaded, .away = true}, &settled, ROLLOUT_LOST, false, false},
 	    {{TOLD, .report = &fresh, .away = true}, &told, ROLLOUT_ABSENT, false, false},
@@ -206,7 +213,7 @@ static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(vo
 	size_t i;
 
 	(void)state;
-	failed.reason = SYNC_REASON_LOAD_FAILED;
+	failed.reason = failed_old.reason = SYNC_REASON_LOAD_FAILED;
 	conflict.reason = conflict_old.reason = SYNC_REASON_NAME_CONFLICT;
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct placement_share s = placement_share(&cases[i].facts, cases[i].rollout);
