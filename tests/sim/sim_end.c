@@ -123,9 +123,11 @@ static const char *sim_unsettled_rollout(struct sim *s, struct sim_ends *e)
 		return NULL;
 	if (rev && rev->broken)
 		return "a broken text is not refused";
-	if (s->config.final_edit && e->odd == 0 && e->lost == 0)
-		return "it is not Ready";
 	rollout_phase_parse(js_str_or_empty(e->status, "rollout.phase"), &phase);
+	/* What went back once is not tried again because somebody edits something else. */
+	if (s->config.final_edit && e->odd == 0 && e->lost == 0 && phase != ROLLOUT_ROLLED_BACK &&
+	    phase != ROLLOUT_ABORTED)
+		return "it is not Ready";
 	return sim_stands_in(e, phase);
 }
 

@@ -106,7 +106,7 @@ static void sim_tally_told(const struct sim *s, struct sim_tally *t, const struc
 		return;
 	if (sim_holds(e))
 		t->new_old++;
-	else
+	else if (!(e->present && e->state == SYNC_STATE_FAILED)) /* what is proven fails there */
 		t->new_empty++;
 }
 
@@ -310,7 +310,8 @@ static bool sim_steps_can_be_compared(const struct sim_object *o, const struct s
 	return o->state_known && o->state_generation == t->aap->spec.generation &&
 	       strcmp(was->revision, now->revision) == 0 &&
 	       strcmp(was->restart, now->restart) == 0 && was->phase != ROLLOUT_COMPLETE &&
-	       strcmp(o->was_current, t->target) != 0;
+	       strcmp(o->was_current, t->target) != 0 &&
+	       now->phase != ROLLOUT_ROLLING_BACK; /* which has told them otherwise meanwhile */
 }
 
 static void sim_remember(struct sim *s, struct sim_object *o, const struct aap *aap)

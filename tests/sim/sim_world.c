@@ -499,8 +499,8 @@ struct sim_config sim_config_calm(uint64_t seed)
 	    .grain_ms = 1,
 	    .objects = 1,
 	    .nodes = (int)sim_between(&c, 2, 12),
-	    .edit_ms = 60000,
-	    .chaos_ms = 70000,
-	    .kill_ms = sim_between(&c, 1, 100000),
+	    .edit_ms = 300000,
+	    .chaos_ms = 310000,
+	    .kill_ms = sim_between(&c, 1, 360000),
 	};
 }
