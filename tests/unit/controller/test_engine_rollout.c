@@ -360,6 +360,7 @@ static void a_new_compiler_takes_nothing_from_nodes_that_wait(void **state)
 	assert_string_not_equal(fleet_revision("a"), x);
 	assert_int_equal(fleet_holding("a", x), 4);
 	assert_int_equal(nodes_told_something(), 4);
+	assert_int_equal(count(buf_text(&fleet.told), fleet_revision("a")), 1);
 	for (i = 0; i < 4; i++)
 		fleet.agents[i].mute = false;
 	for (i = 0; i < 4; i++)
