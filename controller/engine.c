@@ -338,6 +338,8 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		aap->status_held = false; /* see also engine_take_over() */
 	if (!first && spec->generation != aap->spec.generation)
 		aap->reselect = true;
+	if (spec->generation != aap->spec.generation)
+		write_rate_reset(&aap->news_rate); /* this is a user's doing */
 	if (first || spec->generation != aap->spec.generation ||
 	    spec->deleting != aap->spec.deleting)
 		aap->moving_since_ms = now_ms;
@@ -348,6 +350,7 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 	if (!first && !engine_is_same_wish(&spec->wish, &aap->spec.wish)) {
 		aap->status_held = false;
 		aap->rollout.due = true;
+		write_rate_reset(&aap->news_rate);
 	}
 	profile_clear(&aap->spec);
 	aap->spec = *spec;

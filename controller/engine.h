@@ -23,6 +23,7 @@
 #include "controller/placement.h"
 #include "controller/rollout_plan.h"
 #include "controller/rollout_queue.h"
+#include "controller/write_rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,6 +42,11 @@ enum {
 	/* … know yet for so long */
 	ENGINE_ASK_RETRY_MS = 10 * 1000, /* where a Node could not be read */
 	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, up to ENGINE_RETRY_MAX_MS */
+	/* Agents cannot make us write without end: what they cause beyond a few writes waits. */
+	ENGINE_NEWS_BURST = 10, /* of one profile's status */
+	ENGINE_NEWS_MS = 10 * 1000,
+	ENGINE_FACTS_BURST = 10, /* of one AppArmorNode */
+	ENGINE_FACTS_MS = 30 * 1000,
 	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32, /* of a cluster, without those that are built in */
 	ENGINE_BUILTIN_SETS_MAX = 4,
@@ -169,6 +175,7 @@ struct aap {
 	bool status_dirty;
 	bool status_writing;
 	bool status_held; /* a former leader's words stand until we know better */
+	struct write_rate news_rate;
 	int64_t status_written_ms;
 	int64_t status_made_ms; /* when it was last made and nothing was to be written */
 	char *announced;        /* the last Event's reason and revision, so that each comes once */
@@ -211,6 +218,7 @@ struct node {
 	bool disconnected;
 	bool facts_dirty;
 	bool facts_writing;
+	struct write_rate facts_rate;
 	char features[SHA256_HEX];
 	char report_hash[SHA256_HEX];
 	int64_t heard_ms; /* its last request; at first, when we began to wait for one */

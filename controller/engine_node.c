@@ -255,15 +255,27 @@ void engine_nodes_release(struct engine *e)
 			engine_mark_node(e, node);
 }
 
+/* Where it changed often of late, it waits for a sweep. */
+static void engine_write_facts(struct engine *e, struct node *node)
+{
+	int64_t due = write_rate_due(&node->facts_rate, ENGINE_FACTS_BURST, ENGINE_FACTS_MS);
+
+	if (e->now_ms < due) {
+		e->sweep_ms = engine_min(e->sweep_ms, due);
+		return;
+	}
+	write_rate_take(&node->facts_rate, ENGINE_FACTS_MS, e->now_ms);
+	node->facts_dirty = false;
+	node->facts_writing = true;
+	e->ops->write_node(e->data, node);
+}
+
 void engine_node_step(struct engine *e, struct node *node)
 {
 	if (node->reported && engine_set_is_early(e, node))
 		e->holding_back = true;
 	else if (node->reported && engine_set_make(e, node))
 		e->ops->set_changed(e->data, node);
-	if (node->facts_dirty && !node->facts_writing && node->exists) {
-		node->facts_dirty = false;
-		node->facts_writing = true;
-		e->ops->write_node(e->data, node);
-	}
+	if (node->facts_dirty && !node->facts_writing && node->exists)
+		engine_write_facts(e, node);
 }

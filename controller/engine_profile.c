@@ -208,14 +208,19 @@ static int64_t engine_status_due(struct engine *e, struct aap *aap)
 
 /* What is over in a moment is told once, when it is over: an outcome is written at once, that
  * something goes on when it has gone on for a while, and counters more seldom the longer it goes
- * on. So the number of writes depends neither on the number of nodes nor much on their speed. */
+ * on. So the number of writes depends neither on the number of nodes nor much on their speed; and
+ * of agents that change their minds again and again not all is told. */
 static int64_t engine_status_wait(const struct aap *aap)
 {
 	int64_t took = aap->status_written_ms - aap->moving_since_ms;
 	int64_t pause = 2 * took > ENGINE_COUNTERS_MS ? 2 * took : ENGINE_COUNTERS_MS;
 
-	if (engine_has_news(aap))
-		return engine_is_moving(aap) ? aap->moving_since_ms + ENGINE_MOVING_SHOWN_MS : 0;
+	if (engine_has_news(aap)) {
+		int64_t due = write_rate_due(&aap->news_rate, ENGINE_NEWS_BURST, ENGINE_NEWS_MS);
+		int64_t shown = aap->moving_since_ms + ENGINE_MOVING_SHOWN_MS;
+
+		return engine_is_moving(aap) && shown > due ? shown : due;
+	}
 	return aap->status_written_ms + engine_min(pause, ENGINE_COUNTERS_MAX_MS);
 }
 
@@ -249,6 +254,8 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 	if (strcmp(js_str_or_empty(told, "currentRevision"), aap->current_id) != 0 ||
 	    (aap->counts.desired == 0 && engine_is_complete(aap)))
 		e->ops->completed(e->data, aap);
+	if (engine_has_news(aap))
+		write_rate_take(&aap->news_rate, ENGINE_NEWS_MS, e->now_ms);
 	aap->status_writing = true;
 	e->ops->write_status(e->data, aap, patch);
 	return INT64_MAX;

@@ -89,6 +89,7 @@ static bool removal_note(struct engine *e, const struct aap *aap, struct node *n
 	if (aap->served)
 		memcpy(removal->revision, aap->served->id, sizeof(removal->revision));
 	node->facts_dirty = true;
+	write_rate_reset(&node->facts_rate); /* a deletion waits for it */
 	engine_mark_node(e, node);
 	return false;
 }

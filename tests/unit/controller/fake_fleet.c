@@ -140,6 +140,13 @@ static void op_node(void *data, const struct node *node)
 	(void)node;
 }
 
+static void op_write_node(void *data, const struct node *node)
+{
+	(void)data;
+	(void)node;
+	fleet.n_node_writes++;
+}
+
 static void op_set_changed(void *data, struct node *node)
 {
 	struct fleet_agent *agent = fleet_agent(node->name);
@@ -176,7 +183,7 @@ static const struct engine_ops ops = {
     .write_status = op_write_status,
     .ask_terminating = op_ask_terminating,
     .ask_ready = op_node,
-    .write_node = op_node,
+    .write_node = op_write_node,
     .set_changed = op_set_changed,
     .pod_name = op_pod_name,
     .event = op_event,

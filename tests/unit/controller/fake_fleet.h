@@ -45,6 +45,7 @@ struct fleet {
 	bool status_refused;  /* no status can be written */
 	int64_t version;
 	int n_compiled, n_status, n_completed;
+	int n_node_writes; /* begun; whoever counts them answers them */
 	struct list answers;
 };
 
