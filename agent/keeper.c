@@ -323,6 +323,7 @@ void keeper_report(const struct keeper *k, struct sync_report *ret)
 	keeper_report_some(k, true, ret);
 	keeper_report_some(k, false, ret);
 	qsort(ret->items, ret->n, sizeof(*ret->items), keeper_compare);
+	sync_report_fit(ret);
 }
 
 static int keeper_compare_items(const void *a, const void *b)

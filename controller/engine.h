@@ -17,6 +17,7 @@
  */
 
 #include "api/profile.h"
+#include "api/sync_family.h"
 #include "api/sync_msg.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -69,6 +70,7 @@ struct build {
 	int64_t size;
 	struct sync_hash *hashes;
 	size_t n_hashes;
+	struct sync_family family; /* what an agent says that holds just these */
 };
 
 /* Kept while spec asks for it, it is the target or the current one, or a node was told it. */

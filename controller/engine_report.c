@@ -43,6 +43,7 @@ static void report_key(const struct sync_status *s, char out[REPORT_KEY_SIZE])
 	report_hash(&h, &s->state, sizeof(s->state));
 	report_hash(&h, &s->reason, sizeof(s->reason));
 	report_hash(&h, s->message, strlen(s->message));
+	report_hash(&h, s->digest, strlen(s->digest));
 	for (i = 0; i < s->n_hashes; i++) {
 		report_hash(&h, s->hashes[i].sha1, strlen(s->hashes[i].sha1));
 		report_hash(&h, s->hashes[i].sha256, strlen(s->hashes[i].sha256));
@@ -58,8 +59,9 @@ bool engine_is_same_status(const struct sync_status *a, const struct sync_status
 		return a == b;
 	if (a->state != b->state || a->reason != b->reason || a->n_hashes != b->n_hashes ||
 	    strcmp(a->revision, b->revision) != 0 || strcmp(a->target, b->target) != 0 ||
-	    !str_equal(a->name, b->name) || !str_equal(a->uid, b->uid) ||
-	    !str_equal(a->message, b->message) || !str_equal(a->kernel_mode, b->kernel_mode))
+	    strcmp(a->digest, b->digest) != 0 || !str_equal(a->name, b->name) ||
+	    !str_equal(a->uid, b->uid) || !str_equal(a->message, b->message) ||
+	    !str_equal(a->kernel_mode, b->kernel_mode))
 		return false;
 	for (i = 0; i < a->n_hashes; i++)
 		if (strcmp(a->hashes[i].name, b->hashes[i].name) != 0 ||

@@ -158,7 +158,8 @@ int64_t engine_compile(struct engine *e, struct aap *aap)
 	return next;
 }
 
-static void engine_fill_build(struct build *build, const struct compiled *res)
+static void engine_fill_build(struct build *build, enum profile_mode mode,
+			      const struct compiled *res)
 {
 	build->state = res->state;
 	build->forbidden = res->forbidden;
@@ -171,6 +172,7 @@ static void engine_fill_build(struct build *build, const struct compiled *res)
 	sync_hashes_free(build->hashes, build->n_hashes);
 	build->n_hashes = res->n_hashes;
 	sync_hashes_copy(res->hashes, res->n_hashes, &build->hashes);
+	sync_family_expect(build->hashes, build->n_hashes, mode, &build->family);
 }
 
 /* Those that were told the revision and have that kernel. */
@@ -207,7 +209,7 @@ void engine_compiled(struct engine *e, const char *object, const char *revision,
 	if (res->state == BUILD_WAITING) {
 		build->retry_ms = now_ms + ENGINE_COMPILE_RETRY_MS; /* not the text's fault */
 	} else {
-		engine_fill_build(build, res);
+		engine_fill_build(build, rev->mode, res);
 		engine_place_built(e, aap, rev, features);
 	}
 	aap->rollout.due = true;

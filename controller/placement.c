@@ -47,6 +47,13 @@ bool placement_hashes_match(const struct sync_hash *expected, size_t n_expected,
 	return true;
 }
 
+static bool placement_is_verified(const struct build *build, const struct sync_status *r)
+{
+	if (*r->digest)
+		return sync_family_fits(&build->family, r->digest);
+	return placement_hashes_match(build->hashes, build->n_hashes, r->hashes, r->n_hashes);
+}
+
 static struct placement_state placement_say(enum node_state state, const char *reason,
 					    const char *message)
 {
@@ -89,8 +96,7 @@ static struct placement_state placement_judge_report(const struct placement_fact
 		return placement_say(NODE_FAILED, sync_reason_name(r->reason), r->message);
 	if (r->state != SYNC_STATE_LOADED)
 		return placement_say(NODE_PENDING, "Assigned", r->message);
-	if (strcmp(r->revision, f->assigned) != 0 ||
-	    !placement_hashes_match(f->build->hashes, f->build->n_hashes, r->hashes, r->n_hashes))
+	if (strcmp(r->revision, f->assigned) != 0 || !placement_is_verified(f->build, r))
 		return placement_say(
 		    NODE_FAILED, sync_reason_name(SYNC_REASON_VERIFY_FAILED),
 		    "the hashes that the agent read back are not those of the compiled "

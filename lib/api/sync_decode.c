@@ -238,6 +238,8 @@ static int sync_decode_status(struct json_object *obj, struct sync_status *s, st
 	if (r == 0)
 		r = sync_take_words(obj, "kernelMode", 32, &s->kernel_mode, err);
 	if (r == 0)
+		r = sync_take_hex(obj, "digest", SHA256_HEX - 1, s->digest, err);
+	if (r == 0)
 		r = sync_decode_hashes(obj, &s->hashes, &s->n_hashes, err);
 	if (r == 0)
 		r = sync_decode_holders(obj, s, err);

@@ -82,7 +82,7 @@ static struct json_object *sync_encode_timings(const struct sync_status *s)
 	return obj;
 }
 
-static struct json_object *sync_encode_status(const struct sync_status *s)
+struct json_object *sync_status_encode(const struct sync_status *s)
 {
 	struct json_object *obj = js_new();
 
@@ -94,7 +94,9 @@ static struct json_object *sync_encode_status(const struct sync_status *s)
 	sync_put(obj, "reason", sync_reason_name(s->reason));
 	sync_put(obj, "message", s->message);
 	sync_put(obj, "kernelMode", s->kernel_mode);
-	js_put(obj, "hashes", sync_encode_hashes(s->hashes, s->n_hashes));
+	sync_put(obj, "digest", s->digest);
+	if (s->n_hashes > 0)
+		js_put(obj, "hashes", sync_encode_hashes(s->hashes, s->n_hashes));
 	if (s->n_holders > 0)
 		js_put(obj, "holders", sync_encode_holders(s));
 	if (s->fetch_us || s->load_us || s->verify_us)
@@ -111,7 +113,7 @@ struct json_object *sync_report_encode(const struct sync_report *report)
 	js_put_bool(obj, "appArmorEnabled", report->apparmor_enabled);
 	sync_put(obj, "appArmorReason", report->apparmor_reason);
 	for (i = 0; i < report->n; i++)
-		js_append(items, sync_encode_status(&report->items[i]));
+		js_append(items, sync_status_encode(&report->items[i]));
 	js_put(obj, "profiles", items);
 	return obj;
 }

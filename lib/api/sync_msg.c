@@ -105,20 +105,25 @@ void sync_items_free(struct sync_item *items, size_t n)
 	free(items);
 }
 
-void sync_status_clear(struct sync_status *status)
+void sync_holders_free(struct sync_holder *holders, size_t n)
 {
 	size_t i;
 
+	for (i = 0; i < n; i++) {
+		free(holders[i].pod_uid);
+		free(holders[i].command);
+	}
+	free(holders);
+}
+
+void sync_status_clear(struct sync_status *status)
+{
 	free(status->name);
 	free(status->uid);
 	free(status->message);
 	free(status->kernel_mode);
 	sync_hashes_free(status->hashes, status->n_hashes);
-	for (i = 0; i < status->n_holders; i++) {
-		free(status->holders[i].pod_uid);
-		free(status->holders[i].command);
-	}
-	free(status->holders);
+	sync_holders_free(status->holders, status->n_holders);
 	*status = (struct sync_status){0};
 }
 

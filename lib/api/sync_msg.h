@@ -39,12 +39,13 @@
 enum {
 	SYNC_PROTOCOL = 1,
 	SYNC_HOLD_MS = 60 * 1000,
-	SYNC_REQUEST_MAX = 1 << 20,  /* bytes of a request's body */
-	SYNC_RESPONSE_MAX = 8 << 20, /* bytes of a response's body */
-	SYNC_ITEMS_MAX = 1024,       /* profiles of one node */
-	SYNC_HASHES_MAX = 1024,      /* a profile and its children */
-	SYNC_HOLDERS_MAX = 8,        /* pods named for one draining profile */
-	SYNC_NAME_MAX = 253,         /* of a kernel profile; longer ones brick the namespace */
+	SYNC_REQUEST_MAX = 2 << 20,                      /* bytes of a request's body */
+	SYNC_REPORT_MAX = SYNC_REQUEST_MAX - (64 << 10), /* of them, the report's */
+	SYNC_RESPONSE_MAX = 8 << 20,                     /* bytes of a response's body */
+	SYNC_ITEMS_MAX = 1024,                           /* profiles of one node */
+	SYNC_HASHES_MAX = 1024,                          /* a profile and its children */
+	SYNC_HOLDERS_MAX = 8,                            /* pods named for one draining profile */
+	SYNC_NAME_MAX = 253, /* of a kernel profile; longer ones brick the namespace */
 	SYNC_MESSAGE_MAX = 512,
 	SYNC_FEATURES_MAX = 8192,
 	SYNC_ARTEFACT_MAX = 4 << 20,         /* bytes of a compiled policy */
@@ -118,7 +119,10 @@ struct sync_status {
 	enum sync_reason reason;
 	char *message;     /* "" for none */
 	char *kernel_mode; /* as the kernel says: "enforce", "complain"; "" while not loaded */
-	struct sync_hash *hashes; /* as read back */
+	/* What was read back. Where it is just what was told, its digest (sync_family.h) stands
+	 * for the list; "" where it does not. */
+	char digest[SHA256_HEX];
+	struct sync_hash *hashes;
 	size_t n_hashes;
 	struct sync_holder *holders;
 	size_t n_holders;
@@ -173,6 +177,7 @@ struct sync_response {
 struct json_object *sync_request_encode(const struct sync_request *req);
 struct json_object *sync_response_encode(const struct sync_response *res);
 struct json_object *sync_report_encode(const struct sync_report *report);
+struct json_object *sync_status_encode(const struct sync_status *status);
 struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
 struct json_object *sync_keep_encode(const char *const *names, size_t n);
 
@@ -200,6 +205,11 @@ void sync_response_keep(struct sync_response *res, const struct sync_item *forme
 void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
 
+/* Make it fit SYNC_REPORT_MAX, by leaving out lists of hashes, and where that is not enough those
+ * who hold draining profiles: from the end, so that one that fitted before is the same as before.
+ * Neither list decides anything; what profiles there are and their states are always told. */
+void sync_report_fit(struct sync_report *report);
+
 const char *sync_state_name(enum sync_state state);
 const char *sync_reason_name(enum sync_reason reason); /* "" for none */
 
@@ -214,4 +224,5 @@ void sync_response_clear(struct sync_response *res);
 /* A deep copy, for what outlives its message. */
 void sync_item_copy(const struct sync_item *from, struct sync_item *ret);
 void sync_hashes_free(struct sync_hash *hashes, size_t n);
+void sync_holders_free(struct sync_holder *holders, size_t n);
 void sync_hashes_copy(const struct sync_hash *from, size_t n, struct sync_hash **ret);

@@ -110,6 +110,7 @@ static void a_report_survives_the_way_to_the_controller(void **state)
 	    .reason = SYNC_REASON_NAME_CONFLICT,
 	    .message = (char *)"why",
 	    .kernel_mode = (char *)"enforce",
+	    .digest = HEX64,
 	    .hashes = &hash,
 	    .n_hashes = 1,
 	    .holders = &holder,
@@ -130,6 +131,8 @@ static void a_report_survives_the_way_to_the_controller(void **state)
 	assert_int_equal(got.report.items[0].state, SYNC_STATE_DRAINING);
 	assert_int_equal(got.report.items[0].reason, SYNC_REASON_NAME_CONFLICT);
 	assert_string_equal(got.report.items[0].message, "why");
+	assert_string_equal(got.report.items[0].digest, HEX64);
+	assert_int_equal(got.report.items[0].n_hashes, 1);
 	assert_int_equal(got.report.items[0].holders[0].pid, 42);
 	assert_string_equal(got.report.items[0].holders[0].pod_uid, "pod-uid");
 	assert_int_equal(got.report.items[0].verify_us, 3);

@@ -131,6 +131,26 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 	}
 }
 
+static void a_digest_stands_for_the_list_of_what_was_read_back(void **state)
+{
+	struct sync_member web[] = {{"web", "aa", "enforce"}, {"web//child", "cc", "enforce"}};
+	struct sync_status loaded = says(SYNC_STATE_LOADED, REV, REV, NULL, 0);
+	struct build build = build_ok;
+	struct placement_facts facts = {AGENT, CHOSEN, .report = &loaded};
+
+	(void)state;
+	facts.build = &build;
+	sync_family_expect(build.hashes, build.n_hashes, PROFILE_ENFORCE, &build.family);
+	sync_family_digest(web, 2, loaded.digest);
+	assert_int_equal(placement_judge(&facts).state, NODE_LOADED);
+	sync_family_digest(web, 1, loaded.digest);
+	assert_string_equal(placement_judge(&facts).reason, "VerifyFailed");
+	memcpy(loaded.digest, build.family.sha256, sizeof(loaded.digest));
+	assert_int_equal(placement_judge(&facts).state, NODE_LOADED);
+	sync_family_expect(build.hashes, build.n_hashes, PROFILE_COMPLAIN, &build.family);
+	assert_string_equal(placement_judge(&facts).reason, "VerifyFailed");
+}
+
 static void sums_are_kept_by_difference(void **state)
 {
 	struct placement_state loaded = {
@@ -229,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_node_is_judged_by_what_it_read_back),
+	    cmocka_unit_test(a_digest_stands_for_the_list_of_what_was_read_back),
 	    cmocka_unit_test(sums_are_kept_by_difference),
 	    cmocka_unit_test(a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says),
 	};

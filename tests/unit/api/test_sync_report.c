@@ -1,0 +1,148 @@
+#include "api/sync_msg.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* As long as the schema, the compiler and the agent let each thing become. */
+enum { LONGEST_NAME = 200, LARGEST_FAMILY = 512 };
+
+static char *text_of(char c, size_t n)
+{
+	char *text = mem_alloc(n + 1, 1);
+
+	memset(text, c, n);
+	return text;
+}
+
+static void fill_hashes(struct sync_status *s, size_t n)
+{
+	size_t i;
+
+	s->hashes = mem_alloc(n, sizeof(*s->hashes));
+	s->n_hashes = n;
+	for (i = 0; i < n; i++) {
+		s->hashes[i].name = text_of('h', SYNC_NAME_MAX);
+		memset(s->hashes[i].sha256, 'a', SHA256_HEX - 1);
+	}
+}
+
+static void fill_holders(struct sync_status *s)
+{
+	size_t i;
+
+	s->holders = mem_alloc(SYNC_HOLDERS_MAX, sizeof(*s->holders));
+	s->n_holders = SYNC_HOLDERS_MAX;
+	for (i = 0; i < SYNC_HOLDERS_MAX; i++)
+		s->holders[i] = (struct sync_holder){text_of('"', 64), text_of('"', 64), INT64_MAX};
+}
+
+static struct sync_status status_of(size_t i, size_t n_hashes)
+{
+	struct sync_status s = {
+	    .name = mem_printf("%0*zu", LONGEST_NAME, i),
+	    .uid = text_of('u', 36),
+	    .state = SYNC_STATE_DRAINING,
+	    .reason = SYNC_REASON_NAME_CONFLICT,
+	    .message = text_of('"', SYNC_MESSAGE_MAX - 1), /* two bytes each */
+	    .kernel_mode = text_of('m', 32),
+	    .fetch_us = INT64_MAX,
+	    .load_us = INT64_MAX,
+	    .verify_us = INT64_MAX,
+	};
+
+	memset(s.revision, 'a', sizeof(s.revision) - 1);
+	memset(s.target, 'a', sizeof(s.target) - 1);
+	memset(s.digest, 'a', sizeof(s.digest) - 1);
+	fill_hashes(&s, n_hashes);
+	fill_holders(&s);
+	return s;
+}
+
+static struct sync_request request_of(size_t n, size_t n_hashes)
+{
+	struct sync_request req = {
+	    .protocol = SYNC_PROTOCOL,
+	    .agent_version = text_of('v', 64),
+	    .kernel_release = text_of('k', 128),
+	    .boot_id = text_of('b', 64),
+	    .features_text = text_of('\n', SYNC_FEATURES_MAX),
+	    .epoch = INT64_MAX,
+	    .has_report = true,
+	};
+	size_t i;
+
+	memset(req.features, 'a', SHA256_HEX - 1);
+	memset(req.set_hash, 'a', SHA256_HEX - 1);
+	memset(req.report_hash, 'a', SHA256_HEX - 1);
+	req.report.apparmor_reason = text_of('"', SYNC_MESSAGE_MAX);
+	req.report.items = mem_alloc(n, sizeof(*req.report.items));
+	req.report.n = n;
+	for (i = 0; i < n; i++)
+		req.report.items[i] = status_of(i, n_hashes);
+	return req;
+}
+
+static size_t bytes_of(const struct sync_request *req)
+{
+	struct json_object *obj = sync_request_encode(req);
+	size_t n;
+
+	js_print(obj, &n);
+	json_object_put(obj);
+	return n;
+}
+
+static void the_largest_report_fits_its_request(void **state)
+{
+	struct sync_request req = request_of(SYNC_ITEMS_MAX, 16);
+
+	(void)state;
+	assert_in_range(bytes_of(&req), SYNC_REQUEST_MAX + 1, SIZE_MAX);
+	sync_report_fit(&req.report);
+	assert_in_range(bytes_of(&req), 1, SYNC_REQUEST_MAX);
+	assert_int_equal(req.report.n, SYNC_ITEMS_MAX);
+	sync_request_clear(&req);
+}
+
+static void a_few_of_the_largest_families_fit(void **state)
+{
+	struct sync_request req = request_of(40, LARGEST_FAMILY);
+
+	(void)state;
+	assert_in_range(bytes_of(&req), SYNC_REQUEST_MAX + 1, SIZE_MAX);
+	sync_report_fit(&req.report);
+	assert_in_range(bytes_of(&req), SYNC_REQUEST_MAX / 2, SYNC_REQUEST_MAX);
+	assert_int_equal(req.report.items[0].n_hashes, LARGEST_FAMILY); /* what there is room for */
+	assert_int_equal(req.report.items[39].n_hashes, 0);
+	assert_int_equal(req.report.items[39].n_holders, SYNC_HOLDERS_MAX);
+	sync_request_clear(&req);
+}
+
+static void what_fits_is_left_as_it_is(void **state)
+{
+	struct sync_request req = request_of(3, 10);
+	size_t before = bytes_of(&req);
+
+	(void)state;
+	sync_report_fit(&req.report);
+	assert_int_equal(bytes_of(&req), before);
+	sync_request_clear(&req);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_largest_report_fits_its_request),
+	    cmocka_unit_test(a_few_of_the_largest_families_fit),
+	    cmocka_unit_test(what_fits_is_left_as_it_is),
+	};
+
+	return cmocka_run_group_tests_name("sync_report", tests, NULL, NULL);
+}
