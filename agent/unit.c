@@ -73,6 +73,7 @@ void unit_fail(struct unit *u, enum sync_reason reason, const char *message)
 void unit_recover(struct unit *u)
 {
 	u->reason = SYNC_REASON_NONE;
+	u->has_drifted = false;
 	u->message[0] = '\0';
 }
 
@@ -115,6 +116,7 @@ static enum sync_state unit_state(const struct unit *u)
 	case DESIRED_REMOVE:
 		return u->phase == UNIT_DRAINING ? SYNC_STATE_DRAINING : SYNC_STATE_PENDING;
 	case DESIRED_LOAD:
+		return u->has_drifted ? SYNC_STATE_DRIFTED : SYNC_STATE_PENDING;
 	case DESIRED_WAIT:
 	case DESIRED_NOTHING:
 		break;

@@ -400,6 +400,24 @@ static size_t effects_exceptions(struct engine *engine, const struct node *node,
 	return n;
 }
 
+/* The names of the profiles that somebody else changed on that node; NULL for none. The caller
+ * frees it. */
+static char *effects_drifted(const struct node *node)
+{
+	struct buf names = BUF_INIT(512);
+	size_t i;
+
+	for (i = 0; i < node->report.n; i++)
+		if (node->report.items[i]->state == SYNC_STATE_DRIFTED)
+			buf_addf(&names, "%s%s", names.len > 0 ? ", " : "",
+				 node->report.items[i]->name);
+	if (names.len == 0)
+		return NULL;
+	buf_add_str(&names,
+		    ": changed or removed in the kernel by somebody else, and to be loaded again");
+	return buf_steal(&names);
+}
+
 static void effects_free_removals(struct node_removal *removals, size_t n)
 {
 	size_t i;
@@ -432,6 +450,7 @@ static void effects_write_node(void *data, const struct node *node)
 	struct effects *ef = data;
 	struct node_exception exceptions[NODE_EXCEPTIONS_MAX];
 	struct node_removal *removals = effects_removals(node);
+	CLEANUP(mem_freep) char *drifted = effects_drifted(node);
 	struct node_facts facts = {
 	    .kernel_release = node->kernel_release,
 	    .agent_version = node->agent_version,
@@ -448,6 +467,8 @@ static void effects_write_node(void *data, const struct node *node)
 		facts.apparmor.truth = node->report.apparmor_enabled ? NODE_TRUE : NODE_FALSE;
 		facts.apparmor.message =
 		    node->report.apparmor_enabled ? NULL : node->report.apparmor_reason;
+		facts.drift.truth = drifted ? NODE_TRUE : NODE_FALSE;
+		facts.drift.message = drifted;
 	}
 	if (node->disconnected)
 		facts.agent = (struct node_aspect){.truth = NODE_FALSE, .since_ms = node->heard_ms};

@@ -162,6 +162,28 @@ static size_t engine_count_orphans(struct engine *e, const struct node *node)
 	return n;
 }
 
+/* Is it the same profiles that somebody changed? */
+static bool engine_is_same_drift(const struct node_report *before, const struct node_report *after)
+{
+	size_t i;
+
+	for (i = 0; i < before->n; i++) {
+		const struct sync_status *now = engine_report_find(after, before->items[i]->name);
+
+		if (before->items[i]->state == SYNC_STATE_DRIFTED &&
+		    (!now || now->state != SYNC_STATE_DRIFTED))
+			return false;
+	}
+	for (i = 0; i < after->n; i++) {
+		const struct sync_status *was = engine_report_find(before, after->items[i]->name);
+
+		if (after->items[i]->state == SYNC_STATE_DRIFTED &&
+		    (!was || was->state != SYNC_STATE_DRIFTED))
+			return false;
+	}
+	return true;
+}
+
 /* A profile that its node's report speaks of has a placement there, chosen or not. */
 static void engine_place_reported(struct engine *e, struct node *node)
 {
@@ -238,7 +260,8 @@ static struct node_report engine_take_report(struct engine *e, struct node *node
 	if (first)
 		engine_mark_deletions(e); /* may wait for what it says */
 	if (first || before.apparmor_enabled != node->report.apparmor_enabled ||
-	    orphans != engine_count_orphans(e, node))
+	    orphans != engine_count_orphans(e, node) ||
+	    !engine_is_same_drift(&before, &node->report))
 		node->facts_dirty = true;
 	engine_removals_settle(e, node);
 	return before;

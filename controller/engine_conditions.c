@@ -275,9 +275,14 @@ static char *condition_held_message(const struct aap *aap)
 {
 	const char *why = condition_is_current(aap) ? aap->rollout.plan.why : "";
 	const char *held = aap->served ? aap->served->id : aap->wanted->id;
+	long long drifted = aap->counts.by_state[NODE_DRIFTED];
+	CLEANUP(mem_freep)
+	char *changed = drifted > 0
+			    ? mem_printf("; on %lld somebody else changed or removed it", drifted)
+			    : mem_strdup("");
 
-	return mem_printf("%lld of %lld nodes hold revision %s%s%s", (long long)aap->counts.ready,
-			  (long long)aap->counts.desired, held, *why ? "; " : "", why);
+	return mem_printf("%lld of %lld nodes hold revision %s%s%s%s", (long long)aap->counts.ready,
+			  (long long)aap->counts.desired, held, changed, *why ? "; " : "", why);
 }
 
 static char *condition_ready_message(struct engine *e, const struct aap *aap, const char *reason)

@@ -226,7 +226,7 @@ void engine_rollout_adopt(struct engine *e, struct placement *p)
 
 	if (!p->selected || p->assigned || !report || !*report->target ||
 	    (report->state != SYNC_STATE_PENDING && report->state != SYNC_STATE_LOADED &&
-	     report->state != SYNC_STATE_FAILED))
+	     report->state != SYNC_STATE_FAILED && report->state != SYNC_STATE_DRIFTED))
 		return;
 	rev = engine_revision_find(p->aap, report->target);
 	if (rev) {

@@ -53,7 +53,7 @@ struct node_facts {
 	const char *agent_version;
 	const char *boot_id;
 	const char *features; /* SHA-256 of the feature set; "": none */
-	struct node_aspect apparmor, agent;
+	struct node_aspect apparmor, agent, drift;
 	bool has_exceptions; /* false: not known */
 	const struct node_exception *exceptions;
 	size_t n_exceptions;

@@ -66,7 +66,8 @@ static bool placement_holds(const struct placement_facts *f)
 		return true; /* nobody has said that it does not */
 	return f->report && f->report->state != SYNC_STATE_ABSENT &&
 	       (*f->report->revision || f->report->state == SYNC_STATE_DRAINING ||
-		f->report->state == SYNC_STATE_ORPHAN);
+		f->report->state == SYNC_STATE_ORPHAN ||
+		(f->report->state == SYNC_STATE_DRIFTED && *f->report->kernel_mode));
 }
 
 /* The node is not chosen, or the profile is to go: what is left there? An agent that has still to
@@ -94,6 +95,8 @@ static struct placement_state placement_judge_report(const struct placement_fact
 		return placement_say(NODE_PENDING, "Assigned", "");
 	if (r->state == SYNC_STATE_FAILED)
 		return placement_say(NODE_FAILED, sync_reason_name(r->reason), r->message);
+	if (r->state == SYNC_STATE_DRIFTED)
+		return placement_say(NODE_DRIFTED, "Changed", r->message);
 	if (r->state != SYNC_STATE_LOADED)
 		return placement_say(NODE_PENDING, "Assigned", r->message);
 	if (strcmp(r->revision, f->assigned) != 0 || !placement_is_verified(f->build, r))
@@ -118,6 +121,9 @@ static struct placement_state placement_judge_waiting(const struct placement_fac
 
 	if (placement_has_failed(f))
 		return placement_say(NODE_FAILED, sync_reason_name(r->reason), r->message);
+	if (r && f->assigned && r->state == SYNC_STATE_DRIFTED &&
+	    strcmp(r->target, f->assigned) == 0)
+		return placement_say(NODE_DRIFTED, "Changed", r->message);
 	return placement_say(NODE_PENDING, "Waiting", "");
 }
 

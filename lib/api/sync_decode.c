@@ -175,7 +175,7 @@ static bool sync_state_parse(const char *word, enum sync_state *ret)
 {
 	int i;
 
-	for (i = SYNC_STATE_PENDING; i <= SYNC_STATE_ORPHAN; i++) {
+	for (i = SYNC_STATE_PENDING; i <= SYNC_STATE_DRIFTED; i++) {
 		if (strcmp(word, sync_state_name((enum sync_state)i)) == 0) {
 			*ret = (enum sync_state)i;
 			return true;

@@ -9,6 +9,7 @@ static const char *const sync_states[] = {
     [SYNC_STATE_PENDING] = "Pending", [SYNC_STATE_LOADED] = "Loaded",
     [SYNC_STATE_FAILED] = "Failed",   [SYNC_STATE_DRAINING] = "Draining",
     [SYNC_STATE_ABSENT] = "Absent",   [SYNC_STATE_ORPHAN] = "Orphan",
+    [SYNC_STATE_DRIFTED] = "Drifted",
 };
 
 static const char *const sync_reasons[] = {

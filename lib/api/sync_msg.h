@@ -86,6 +86,7 @@ enum sync_state {
 	SYNC_STATE_DRAINING, /* to be removed, still in use */
 	SYNC_STATE_ABSENT,   /* to be removed, and the kernel holds none of ours */
 	SYNC_STATE_ORPHAN,   /* we loaded it, the set does not mention it: kept */
+	SYNC_STATE_DRIFTED,  /* it was as told; somebody changed or removed it; not mended yet */
 };
 
 /* Reasons of a FAILED report, CamelCase, bounded by this table (sync_reasons). */

@@ -542,9 +542,13 @@ static void ours_that_somebody_changed_is_loaded_again(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	model_load(&f->model, "web f");
 	look(f);
-	assert_int_equal(status(f, "web")->state, SYNC_STATE_PENDING);
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_DRIFTED);
 	assert_string_equal(status(f, "web")->revision, "");
+	assert_string_equal(status(f, "web")->kernel_mode, "enforce");
 	assert_non_null(strstr(status(f, "web")->message, "somebody else"));
+	/* It is no drift any more as soon as something else is told. */
+	tell(f, model_item("web", 'b', NULL));
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_PENDING);
 	stop(f);
 	wait_long = false;
 	start(f, f->dir);
@@ -552,6 +556,8 @@ static void ours_that_somebody_changed_is_loaded_again(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	model_unload(&f->model, "web");
 	look(f);
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_DRIFTED);
+	assert_string_equal(status(f, "web")->kernel_mode, "");
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	expect_kernel(f, "web", 'a');
 }

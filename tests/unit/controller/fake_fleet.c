@@ -238,6 +238,10 @@ static void agent_say(struct fleet_agent *a, const struct sync_item *item, struc
 		s->n_hashes = item->n_hashes;
 		sync_hashes_copy(item->hashes, item->n_hashes, &s->hashes);
 	}
+	if (a->drifted && s->state == SYNC_STATE_LOADED) {
+		s->state = SYNC_STATE_DRIFTED;
+		held = "";
+	}
 	snprintf(s->revision, sizeof(s->revision), "%s", held ? held : "");
 }
 

@@ -20,6 +20,7 @@ struct fleet_agent {
 	bool away; /* says nothing */
 	bool mute; /* its kernel takes its time: what it is told is pending */
 	bool no_apparmor;
+	bool drifted;                    /* somebody changed all that it holds */
 	enum sync_reason trouble;        /* whatever it is told fails for this reason */
 	char bad[PROFILE_REVISION_SIZE]; /* only this revision does: LoadFailed */
 	struct sync_item *items;         /* the set last taken */

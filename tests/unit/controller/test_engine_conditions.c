@@ -86,6 +86,52 @@ static void a_selector_that_matches_nothing_says_so(void **state)
 		     "no node matches spec.nodeSelector, so no kernel holds the profile");
 }
 
+static void what_somebody_else_changed_is_called_drifted(void **state)
+{
+	struct json_object *node;
+
+	(void)state;
+	fleet_apply("a", "x", "");
+	fleet_wait(60);
+	engine_node_written(fleet.engine, "n1", true, fleet.now_ms);
+	fleet.n_node_writes = 0;
+	fleet_agent("n1")->drifted = true;
+	fleet_report(fleet_agent("n1"));
+	fleet_settle();
+	node = js_item(js_array(fleet_status("a"), "nodes"), 0);
+	assert_string_equal(js_str(node, "name"), "n1");
+	assert_string_equal(js_str(node, "state"), "Drifted");
+	assert_string_equal(js_str(node, "reason"), "Changed");
+	assert_string_equal(fleet_condition("a", "Ready", "status"), "False");
+	assert_non_null(strstr(fleet_condition("a", "Ready", "message"),
+			       "; on 1 somebody else changed or removed it"));
+	/* Its AppArmorNode says so, too, and once. */
+	fleet_report(fleet_agent("n1"));
+	fleet_settle();
+	assert_int_equal(fleet.n_node_writes, 1);
+	engine_node_written(fleet.engine, "n1", true, fleet.now_ms);
+	fleet_agent("n1")->drifted = false;
+	fleet_report(fleet_agent("n1"));
+	fleet_wait(2);
+	assert_string_equal(fleet_ready("a"), "RolloutComplete");
+	assert_int_equal(fleet.n_node_writes, 2);
+}
+
+/* Whoever takes over in that moment does not take it for a node that was told nothing. */
+static void a_drifted_node_is_known_to_a_new_leader(void **state)
+{
+	(void)state;
+	fleet_apply("a", "x", ",\"rollout\":{\"maxUnavailable\":1}");
+	fleet_wait(60);
+	fleet_agent("n1")->drifted = true;
+	fleet_report(fleet_agent("n1"));
+	fleet_settle();
+	fleet_kill_controller();
+	fleet_wait(5);
+	assert_string_equal(fleet_phase("a"), "Complete");
+	assert_int_equal(engine_profile(fleet.engine, "a")->counts.by_state[NODE_DRIFTED], 1);
+}
+
 int main(void)
 {
 #define T(f_) cmocka_unit_test_setup_teardown(f_, setup, teardown)
@@ -93,6 +139,8 @@ int main(void)
 	    T(nodes_out_of_reach_are_not_called_no_match),
 	    T(nodes_without_apparmor_are_counted),
 	    T(a_selector_that_matches_nothing_says_so),
+	    T(what_somebody_else_changed_is_called_drifted),
+	    T(a_drifted_node_is_known_to_a_new_leader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,11 @@ static struct build build_waiting = {.state = BUILD_WAITING};
 static struct sync_status says(enum sync_state state, const char *revision, const char *target,
 			       struct sync_hash *hashes, size_t n)
 {
-	struct sync_status s = {
-	    .state = state, .message = (char *)"its words", .hashes = hashes, .n_hashes = n};
+	struct sync_status s = {.state = state,
+				.message = (char *)"its words",
+				.kernel_mode = (char *)(n > 0 ? "enforce" : ""),
+				.hashes = hashes,
+				.n_hashes = n};
 
 	strcpy(s.revision, revision);
 	strcpy(s.target, target);
@@ -51,6 +54,8 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 	struct sync_status orphan = says(SYNC_STATE_ORPHAN, REV, "", NULL, 0);
 	struct sync_status draining = says(SYNC_STATE_DRAINING, REV, "", NULL, 0);
 	struct sync_status absent = says(SYNC_STATE_ABSENT, "", "", NULL, 0);
+	struct sync_status changed = says(SYNC_STATE_DRIFTED, "", REV, hashes_wrong, 2);
+	struct sync_status removed = says(SYNC_STATE_DRIFTED, "", REV, NULL, 0);
 #define AGENT .reported = true, .apparmor_enabled = true, .apparmor_reason = ""
 #define CHOSEN .selected = true, .assigned = REV, .build = &build_ok
 	const struct {
@@ -65,6 +70,14 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 	    {{AGENT, CHOSEN, .report = &before}, NODE_PENDING, "Assigned", true, true, true},
 	    {{AGENT, CHOSEN, .report = &pending}, NODE_PENDING, "Assigned", true, true, false},
 	    {{AGENT, CHOSEN, .report = &failed}, NODE_FAILED, "", true, true, false},
+	    {{AGENT, CHOSEN, .report = &changed}, NODE_DRIFTED, "Changed", true, true, true},
+	    {{AGENT, CHOSEN, .report = &removed}, NODE_DRIFTED, "Changed", true, true, false},
+	    {{AGENT, CHOSEN, .waits = true, .report = &changed},
+	     NODE_DRIFTED,
+	     "Changed",
+	     true,
+	     false,
+	     true},
 	    {{AGENT, CHOSEN}, NODE_PENDING, "Assigned", true, true, false},
 	    {{AGENT, .selected = true}, NODE_PENDING, "Compiling", true, false, false},
 	    {{AGENT, .selected = true, .assigned = REV, .build = &build_waiting},
