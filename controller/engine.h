@@ -71,6 +71,7 @@ struct build {
 	struct sync_hash *hashes;
 	size_t n_hashes;
 	struct sync_family family; /* what an agent says that holds just these */
+	size_t n_bytes;            /* of them in a set */
 };
 
 /* Kept while spec asks for it, it is the target or the current one, or a node was told it. */
@@ -256,6 +257,7 @@ struct placement {
 	bool selected;
 	struct revision *assigned; /* what it was told; NULL: nothing yet */
 	struct revision *before;   /* told while there is no build of that for its kernel */
+	bool left_out;             /* the node's set had no room for it */
 	bool in_set;               /* the node's set says that it is to be loaded there … */
 	bool may_hold; /* … or did so, and no report made since then says that it is not */
 	struct placement_state state;

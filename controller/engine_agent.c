@@ -316,7 +316,7 @@ size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max)
 		const struct build *build = engine_build(p->assigned, node->features);
 		const struct sync_status *report = engine_place_report(p);
 
-		if (!p->selected || !build || build->state != BUILD_OK ||
+		if (!p->selected || p->left_out || !build || build->state != BUILD_OK ||
 		    (report && strcmp(report->revision, p->assigned->id) == 0))
 			continue;
 		ret[n++] = (struct lacking){build->artefact, build->size};

@@ -20,6 +20,7 @@ static struct placement_facts engine_facts(const struct placement *p)
 	    .away_ready = node->away_ready || !node->away_known,
 	    .apparmor_enabled = node->report.apparmor_enabled,
 	    .apparmor_reason = node->report.apparmor_reason,
+	    .left_out = p->left_out,
 	    .features_reason = node->features_reason,
 	    .features_message = node->features_problem,
 	    .assigned = p->assigned ? p->assigned->id : NULL,

@@ -173,6 +173,7 @@ static void engine_fill_build(struct build *build, enum profile_mode mode,
 	build->n_hashes = res->n_hashes;
 	sync_hashes_copy(res->hashes, res->n_hashes, &build->hashes);
 	sync_family_expect(build->hashes, build->n_hashes, mode, &build->family);
+	build->n_bytes = sync_hashes_bytes(build->hashes, build->n_hashes);
 }
 
 /* Those that were told the revision and have that kernel. */

@@ -14,6 +14,9 @@
  * to load, and of which nothing can be told at present, it is told to keep what it has. So it is
  * where a new leader, or a new compiler, has not compiled it yet, where a new text is refused and
  * the former one is that of another compiler, and where the node's feature set is not taken.
+ *
+ * A set has ceilings, for its answer has. What is to be removed comes first, since it takes little,
+ * then the others by name; one for which there is no room is left out, and its state says so.
  */
 
 /* What a set is made of. Borrows. */
@@ -22,6 +25,7 @@ struct choices {
 	size_t n;
 	const char **keep;
 	size_t n_keep;
+	size_t n_bytes;
 };
 
 void engine_set_unref(struct engine *e, struct set_body *set)
@@ -48,7 +52,7 @@ static bool engine_is_kept(const struct placement *p)
 {
 	const struct sync_status *report = engine_place_report(p);
 
-	return p->selected && !engine_has_item(p) &&
+	return p->selected && (p->left_out || !engine_has_item(p)) &&
 	       (p->may_hold || (report && report->state != SYNC_STATE_ABSENT));
 }
 
@@ -118,31 +122,78 @@ static int engine_compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void engine_choose_one(const struct placement *p, struct choices *c)
+static int engine_compare_placements(const void *a, const void *b)
 {
-	if (engine_set_item(p, &c->items[c->n]))
-		c->n++;
-	else if (engine_is_kept(p))
+	return strcmp((*(const struct placement *const *)a)->aap->spec.name,
+		      (*(const struct placement *const *)b)->aap->spec.name);
+}
+
+/* By name. The caller frees them. */
+static struct placement **engine_placements(const struct node *node)
+{
+	struct placement **all = mem_alloc(node->placements.n, sizeof(*all));
+	size_t it = 0, n = 0;
+	void *value;
+
+	while (map_next(&node->placements, &it, NULL, &value))
+		all[n++] = value;
+	qsort(all, n, sizeof(*all), engine_compare_placements);
+	return all;
+}
+
+/* Takes the room where there is as much. */
+static bool engine_take_room(struct choices *c, size_t n_bytes)
+{
+	if (c->n + c->n_keep >= SYNC_ITEMS_MAX || c->n_bytes + n_bytes > SYNC_SET_MAX)
+		return false;
+	c->n_bytes += n_bytes;
+	return true;
+}
+
+static void engine_choose_absent(const struct placement *p, struct choices *c)
+{
+	if (!p->selected && engine_has_item(p) && engine_take_room(c, SYNC_ITEM_MAX))
+		c->n += engine_set_item(p, &c->items[c->n]);
+}
+
+static void engine_choose_kept(const struct placement *p, struct choices *c)
+{
+	if (engine_is_kept(p) && engine_take_room(c, SYNC_ITEM_MAX))
 		c->keep[c->n_keep++] = p->aap->spec.name;
 }
 
-static bool engine_has_room(const struct choices *c)
+static void engine_choose_wanted(struct placement *p, struct choices *c)
 {
-	return c->n + c->n_keep < SYNC_ITEMS_MAX;
+	const struct build *build;
+
+	p->left_out = false;
+	if (!p->selected || !engine_has_item(p)) {
+		engine_choose_kept(p, c);
+		return;
+	}
+	build = engine_build(engine_tellable(p), p->node->features);
+	p->left_out = !engine_take_room(c, SYNC_ITEM_MAX + (build ? build->n_bytes : 0));
+	if (!p->left_out)
+		c->n += engine_set_item(p, &c->items[c->n]);
 }
 
 static struct choices engine_choose(struct engine *e, const struct node *node)
 {
-	size_t room = node->placements.n + node->n_removals;
-	struct choices c = {.items = mem_alloc(room, sizeof(*c.items)),
-			    .keep = mem_alloc(room, sizeof(*c.keep))};
-	void *value;
-	size_t it = 0, i;
+	CLEANUP(mem_freep) struct placement **all = engine_placements(node);
+	size_t n = node->placements.n, i;
+	struct choices c = {.items = mem_alloc(n + node->n_removals, sizeof(*c.items)),
+			    .keep = mem_alloc(n, sizeof(*c.keep))};
 
-	while (engine_has_room(&c) && map_next(&node->placements, &it, NULL, &value))
-		engine_choose_one(value, &c);
-	for (i = 0; i < node->n_removals && engine_has_room(&c); i++)
-		c.n += engine_set_removal(e, node, &node->removals[i], &c.items[c.n]);
+	for (i = 0; i < n; i++)
+		engine_choose_absent(all[i], &c);
+	for (i = 0; i < node->n_removals; i++)
+		c.n += engine_set_removal(e, node, &node->removals[i], &c.items[c.n]) &&
+		       engine_take_room(&c, SYNC_ITEM_MAX);
+	for (i = 0; i < n; i++)
+		engine_choose_wanted(all[i], &c);
+	for (i = 0; i < n; i++)
+		if (all[i]->left_out)
+			engine_choose_kept(all[i], &c);
 	qsort(c.items, c.n, sizeof(*c.items), engine_compare_items);
 	qsort(c.keep, c.n_keep, sizeof(*c.keep), engine_compare_names);
 	assert(engine_set_is_sound(c.items, c.n));
@@ -198,7 +249,8 @@ static void engine_set_note(struct node *node)
 	while (map_next(&node->placements, &it, NULL, &value)) {
 		struct placement *p = value;
 
-		p->in_set = p->selected && (engine_has_item(p) || engine_is_kept(p));
+		p->in_set =
+		    p->selected && ((engine_has_item(p) && !p->left_out) || engine_is_kept(p));
 		p->may_hold = p->may_hold || p->in_set;
 		node->parting = node->parting || (p->may_hold && !p->in_set);
 	}
@@ -214,6 +266,20 @@ static struct set_body *engine_set_of(struct engine *e, const struct choices *c)
 	return set ? set : engine_set_new(e, c, key);
 }
 
+/* Of those for which there is no room, or is again. */
+static void engine_set_judge(struct engine *e, struct node *node)
+{
+	void *value;
+	size_t it = 0;
+
+	while (map_next(&node->placements, &it, NULL, &value)) {
+		struct placement *p = value;
+
+		if (p->left_out != (strcmp(p->state.reason, "SetTooLarge") == 0))
+			engine_place_again(e, p);
+	}
+}
+
 /* True when the node's set is another than before. */
 bool engine_set_make(struct engine *e, struct node *node)
 {
@@ -227,6 +293,7 @@ bool engine_set_make(struct engine *e, struct node *node)
 	set->refs++;
 	engine_set_unref(e, node->set);
 	node->set = set;
+	engine_set_judge(e, node);
 	return other;
 }
 

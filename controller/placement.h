@@ -33,6 +33,7 @@ struct placement_facts {
 	bool away_ready;
 	bool apparmor_enabled;
 	const char *apparmor_reason;
+	bool left_out;               /* its set has no room for the profile */
 	const char *features_reason; /* why its feature set was not taken; NULL: it was */
 	const char *features_message;
 	const char *assigned; /* the revision that it was told; NULL: none */

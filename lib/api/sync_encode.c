@@ -26,6 +26,16 @@ static struct json_object *sync_encode_hashes(const struct sync_hash *hashes, si
 	return array;
 }
 
+size_t sync_hashes_bytes(const struct sync_hash *hashes, size_t n)
+{
+	struct json_object *array = sync_encode_hashes(hashes, n);
+	size_t n_bytes;
+
+	js_print(array, &n_bytes);
+	json_object_put(array);
+	return n_bytes;
+}
+
 static struct json_object *sync_encode_item(const struct sync_item *item)
 {
 	struct json_object *obj = js_new();

@@ -42,10 +42,12 @@ enum {
 	SYNC_REQUEST_MAX = 2 << 20,                      /* bytes of a request's body */
 	SYNC_REPORT_MAX = SYNC_REQUEST_MAX - (64 << 10), /* of them, the report's */
 	SYNC_RESPONSE_MAX = 8 << 20,                     /* bytes of a response's body */
-	SYNC_ITEMS_MAX = 1024,                           /* profiles of one node */
-	SYNC_HASHES_MAX = 1024,                          /* a profile and its children */
-	SYNC_HOLDERS_MAX = 8,                            /* pods named for one draining profile */
-	SYNC_NAME_MAX = 253, /* of a kernel profile; longer ones brick the namespace */
+	SYNC_SET_MAX = 7 << 20,                          /* of them, the set's */
+	SYNC_ITEM_MAX = 1024,   /* bytes of one item of a set without its hashes */
+	SYNC_ITEMS_MAX = 1024,  /* profiles of one node */
+	SYNC_HASHES_MAX = 1024, /* a profile and its children */
+	SYNC_HOLDERS_MAX = 8,   /* pods named for one draining profile */
+	SYNC_NAME_MAX = 253,    /* of a kernel profile; longer ones brick the namespace */
 	SYNC_MESSAGE_MAX = 512,
 	SYNC_FEATURES_MAX = 8192,
 	SYNC_ARTEFACT_MAX = 4 << 20,         /* bytes of a compiled policy */
@@ -224,6 +226,7 @@ void sync_response_clear(struct sync_response *res);
 
 /* A deep copy, for what outlives its message. */
 void sync_item_copy(const struct sync_item *from, struct sync_item *ret);
+size_t sync_hashes_bytes(const struct sync_hash *hashes, size_t n); /* of them, encoded */
 void sync_hashes_free(struct sync_hash *hashes, size_t n);
 void sync_holders_free(struct sync_holder *holders, size_t n);
 void sync_hashes_copy(const struct sync_hash *from, size_t n, struct sync_hash **ret);

@@ -136,12 +136,67 @@ static void what_fits_is_left_as_it_is(void **state)
 	sync_request_clear(&req);
 }
 
+/* An item of the longest of everything, with so many hats. */
+static struct sync_item item_of(size_t i, size_t n_hashes)
+{
+	struct sync_status s = status_of(i, n_hashes);
+	struct sync_item item = {
+	    .name = STEAL(s.name),
+	    .uid = text_of('u', SYNC_NAME_MAX),
+	    .want = SYNC_LOADED,
+	    .mode = PROFILE_COMPLAIN,
+	    .adopt = true,
+	    .artefact_size = SYNC_ARTEFACT_MAX,
+	    .hashes = STEAL(s.hashes),
+	    .n_hashes = n_hashes,
+	};
+
+	for (i = 0; i < n_hashes; i++)
+		memset(item.hashes[i].sha1, 'a', SHA1_HEX - 1);
+	memset(item.revision, 'a', sizeof(item.revision) - 1);
+	memset(item.artefact, 'a', sizeof(item.artefact) - 1);
+	s.n_hashes = 0;
+	sync_status_clear(&s);
+	return item;
+}
+
+static void set_fits_its_response(size_t n_hashes)
+{
+	struct sync_item *items = mem_alloc(SYNC_ITEMS_MAX, sizeof(*items));
+	struct sync_response res = {.protocol = SYNC_PROTOCOL, .epoch = INT64_MAX, .has_set = true};
+	struct json_object *obj;
+	size_t n, bytes = 0;
+
+	for (res.n = 0; res.n < SYNC_ITEMS_MAX; res.n++) {
+		items[res.n] = item_of(res.n, n_hashes);
+		bytes += SYNC_ITEM_MAX + sync_hashes_bytes(items[res.n].hashes, n_hashes);
+		if (bytes > SYNC_SET_MAX)
+			break;
+	}
+	res.items = items;
+	obj = sync_response_encode(&res);
+	js_print(obj, &n);
+	json_object_put(obj);
+	/* What comes along is at most so long, in base64 and with the names of 128 artefacts. */
+	assert_in_range(n + SYNC_ENCLOSED_TOTAL_MAX / 3 * 4 + 128 * 72, 1, SYNC_RESPONSE_MAX);
+	sync_items_free(items, res.n < SYNC_ITEMS_MAX ? res.n + 1 : res.n);
+}
+
+static void the_largest_set_fits_its_response(void **state)
+{
+	(void)state;
+	set_fits_its_response(1);
+	set_fits_its_response(16);
+	set_fits_its_response(LARGEST_FAMILY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_largest_report_fits_its_request),
 	    cmocka_unit_test(a_few_of_the_largest_families_fit),
 	    cmocka_unit_test(what_fits_is_left_as_it_is),
+	    cmocka_unit_test(the_largest_set_fits_its_response),
 	};
 
 	return cmocka_run_group_tests_name("sync_report", tests, NULL, NULL);

@@ -334,16 +334,22 @@ static void answer_compiled(const struct answer *a)
 {
 	static char sha[SHA256_HEX];
 	struct aap *aap = engine_profile(fleet.engine, a->object);
-	struct sync_hash hash = {.name = aap->spec.name};
+	size_t n = fleet.n_hats + 1, i;
+	struct sync_hash *hashes = mem_alloc(n, sizeof(*hashes));
 	struct compiled res = {
-	    .state = BUILD_OK, .artefact = sha, .size = 100, .hashes = &hash, .n_hashes = 1};
+	    .state = BUILD_OK, .artefact = sha, .size = 100, .hashes = hashes, .n_hashes = n};
 
 	sha256_hex(a->revision, 12, sha);
-	memcpy(hash.sha256, sha, sizeof(hash.sha256));
-	memcpy(hash.sha1, sha, sizeof(hash.sha1) - 1);
+	for (i = 0; i < n; i++) {
+		hashes[i].name = i == 0 ? mem_strdup(aap->spec.name)
+					: mem_printf("%s//%0200zu", aap->spec.name, i);
+		memcpy(hashes[i].sha256, sha, sizeof(hashes[i].sha256));
+		memcpy(hashes[i].sha1, sha, sizeof(hashes[i].sha1) - 1);
+	}
 	if (a->bad)
 		res = (struct compiled){.state = BUILD_FAILED, .message = "line 3: no"};
 	engine_compiled(fleet.engine, a->object, a->revision, a->features, &res, fleet.now_ms);
+	sync_hashes_free(hashes, n);
 }
 
 static void fleet_seen(const char *profile)

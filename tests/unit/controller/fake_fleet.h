@@ -45,6 +45,7 @@ struct fleet {
 	bool unreadable;      /* revisions cannot be read back now */
 	bool status_refused;  /* no status can be written */
 	int64_t version;
+	size_t n_hats; /* that what is compiled has, of long names */
 	int n_compiled, n_status, n_completed;
 	int n_node_writes; /* begun; whoever counts them answers them */
 	struct list answers;
