@@ -222,14 +222,8 @@ static void sync_server_on_timer(uv_timer_t *timer)
 	sync_server_arm(server);
 }
 
-/* Its time may be over already: it counts from when it came, for that is when the agent's patience
- * began, however long its token was checked. */
 static void poll_hold(struct poll *p)
 {
-	if (list_is_empty(&p->age)) {
-		poll_answer(p, NULL, false, false);
-		return;
-	}
 	list_remove(&p->link);
 	list_append(&p->server->held, &p->link);
 	p->is_held = true;
@@ -237,8 +231,12 @@ static void poll_hold(struct poll *p)
 
 static void poll_settle(struct poll *p)
 {
-	struct engine *engine = p->server->spec.engine;
+	/* A poll that was freed has left the list, which the analyzer does not see. */
+	struct engine *engine = p->server->spec.engine; // NOLINT(clang-analyzer-unix.Malloc)
 	struct node *node = engine_node(engine, p->node);
+	/* Its time may be over already: that counts from when it came, as the agent's patience
+	 * does, however long its token was checked. */
+	bool is_over = list_is_empty(&p->age);
 	bool want_report, want_features;
 
 	if (!node || !str_equal(node->uid, p->node_uid)) {
@@ -247,7 +245,7 @@ static void poll_settle(struct poll *p)
 	}
 	want_report = !node->reported || strcmp(node->report_hash, p->report_hash) != 0;
 	want_features = engine_wants_features(engine, node);
-	if (want_report || want_features ||
+	if (is_over || want_report || want_features ||
 	    (node->set && strcmp(node->set->hash, p->set_hash) != 0))
 		poll_answer(p, node, want_report, want_features);
 	else
@@ -520,12 +518,8 @@ void sync_server_lead(struct sync_server *server, int64_t epoch)
 	server->leading = true;
 	if (!engine_is_started(server->spec.engine))
 		return;
-	while (!list_is_empty(&server->early)) {
-		struct poll *p = container_of(server->early.next, struct poll, link);
-
-		list_remove(&p->link);
-		poll_sync(p);
-	}
+	LIST_FOREACH(item, &server->early)
+		poll_sync(container_of(item, struct poll, link));
 }
 
 void sync_server_follow(struct sync_server *server, const char *leader)

@@ -218,7 +218,7 @@ static void a_poll_is_held_from_when_it_came_however_long_its_token_is_checked(v
 
 	fake_kube_hold(d->kube, true);
 	door_send(d, OTHER "n1", text);
-	net_run_for(&d->loop, 2 * DOOR_HOLD_MS);
+	net_run_for(&d->loop, DOOR_HOLD_MS + DOOR_HOLD_MS);
 	fake_kube_hold(d->kube, false);
 	began = clock_mono_ms();
 	door_await(d, " 200 ", set_hash);
