@@ -3,8 +3,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "kube/patch.h"
-#include "policy/names.h"
-#include "policy/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,14 +59,6 @@ void engine_profile_want(struct engine *e, struct aap *aap)
 	engine_accept(aap, ACCEPT_COMPILING, "");
 }
 
-/* What can be refused without the compiler. */
-static int engine_check_text(const struct aap *aap, struct err *err)
-{
-	int r = policy_name_check(aap->spec.name, err);
-
-	return r < 0 ? r : policy_text_check(aap->wanted->text, aap->wanted->n_text, NULL, err);
-}
-
 /* All builds that are needed have ended: the verdict on the text. */
 static void engine_judge_builds(struct aap *aap)
 {
@@ -96,12 +86,9 @@ static void engine_judge_builds(struct aap *aap)
 static int64_t engine_accept_step(struct engine *e, struct aap *aap)
 {
 	int64_t next;
-	struct err err;
 
 	if (aap->accept == ACCEPT_NAME_CONFLICT)
 		engine_accept(aap, ACCEPT_COMPILING, "");
-	if (aap->accept == ACCEPT_COMPILING && engine_check_text(aap, &err) < 0)
-		engine_accept(aap, ACCEPT_FORBIDDEN, err.msg);
 	next = engine_compile(e, aap);
 	if (aap->wanted->builds.n > 0)
 		engine_judge_builds(aap);

@@ -150,9 +150,6 @@ int64_t engine_compile(struct engine *e, struct aap *aap)
 	LIST_FOREACH(item, &aap->revisions) {
 		struct revision *rev = container_of(item, struct revision, link);
 
-		/* What the text alone forbids is not shown to the compiler. */
-		if (rev == aap->wanted && aap->accept == ACCEPT_FORBIDDEN && rev->builds.n == 0)
-			continue;
 		next = engine_min(next, engine_compile_one(e, aap, rev));
 	}
 	return next;

@@ -43,7 +43,6 @@ static struct json_object *sync_encode_item(const struct sync_item *item)
 	js_put_str(obj, "name", item->name);
 	sync_put(obj, "uid", item->uid);
 	js_put_str(obj, "want", item->want == SYNC_LOADED ? "loaded" : "absent");
-	js_put_str(obj, "deletionPolicy", "WhenUnused");
 	if (item->want == SYNC_ABSENT)
 		return obj;
 	js_put_str(obj, "revision", item->revision);

@@ -44,11 +44,6 @@ static void sync_hash_of(struct json_object *obj, char out[SHA256_HEX])
 	json_object_put(obj);
 }
 
-void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX])
-{
-	sync_hash_of(sync_set_encode(items, n), out);
-}
-
 /* Without the timings: a repeated load that changes nothing else is no news. */
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX])
 {

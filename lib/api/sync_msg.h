@@ -202,10 +202,9 @@ int sync_set_decode(struct json_object *array, struct sync_item **ret, size_t *r
  * to be loaded; names of which nothing does go. What is left is the whole of the new set. */
 void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n);
 
-/* SHA-256 of the encoded set or report; timings are no part of a report's. Whoever makes a set or a
- * report makes its hash; to the other side it is a name for what it was sent, which it does not
- * make again, since the two may not understand the same fields. */
-void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
+/* SHA-256 of the encoded report, without timings. Whoever makes a set or a report makes its hash;
+ * to the other side it is a name for what it was sent, which it does not make again, since the two
+ * may not understand the same fields. */
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
 
 /* Make it fit SYNC_REPORT_MAX, by leaving out lists of hashes, and where that is not enough those

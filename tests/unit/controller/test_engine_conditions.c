@@ -132,6 +132,16 @@ static void a_drifted_node_is_known_to_a_new_leader(void **state)
 	assert_int_equal(engine_profile(fleet.engine, "a")->counts.by_state[NODE_DRIFTED], 1);
 }
 
+/* One judge, so that `kubectl hauberk lint` says of each text what status says. */
+static void a_text_with_a_damaged_character_is_for_the_compiler_to_refuse(void **state)
+{
+	(void)state;
+	fleet_apply("a", "broken \xef\xbf\xbd", "");
+	fleet_wait(5);
+	assert_true(fleet.n_compiled > 0);
+	assert_string_equal(fleet_condition("a", "Accepted", "reason"), "ParseError");
+}
+
 int main(void)
 {
 #define T(f_) cmocka_unit_test_setup_teardown(f_, setup, teardown)
@@ -141,6 +151,7 @@ int main(void)
 	    T(a_selector_that_matches_nothing_says_so),
 	    T(what_somebody_else_changed_is_called_drifted),
 	    T(a_drifted_node_is_known_to_a_new_leader),
+	    T(a_text_with_a_damaged_character_is_for_the_compiler_to_refuse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
