@@ -375,6 +375,7 @@ static void keeper_free(struct keeper *k)
 {
 	record_deinit(&k->record);
 	policy_cache_deinit(&k->cache);
+	map_clear(&k->offered, NULL);
 	free(k->boot_id);
 	free(k->off_reason);
 	free(k);
