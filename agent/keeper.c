@@ -437,6 +437,7 @@ void keeper_close(struct keeper *k)
 		keeper_rest(k, value);
 	while (keeper_keep_offered(k))
 		;
+	map_clear(&k->offered, NULL);
 	map_clear(&k->units, keeper_free_unit);
 	keeper_save_record(k);
 	drain_watch(&k->drain, NULL, 0);

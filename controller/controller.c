@@ -295,11 +295,12 @@ static bool controller_on_node_yields(void *data)
 
 /* History. */
 
-static void controller_on_recorded(void *data, const char *object, const char *revision, bool ok)
+static void controller_on_recorded(void *data, const char *object, const char *uid,
+				   const char *revision, bool ok)
 {
 	struct controller *c = data;
 
-	effects_recorded(c->effects, object, revision, ok);
+	effects_recorded(c->effects, object, uid, revision, ok);
 }
 
 static void controller_on_fetched(void *data, const char *object, const char *revision,

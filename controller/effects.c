@@ -334,10 +334,15 @@ static void effects_record(void *data, const struct aap *aap, const struct revis
 	effects_facts(ef);
 }
 
-void effects_recorded(struct effects *ef, const char *object, const char *revision, bool ok)
+/* The record of a profile that is gone is none of its namesake's. */
+void effects_recorded(struct effects *ef, const char *object, const char *uid, const char *revision,
+		      bool ok)
 {
+	struct aap *aap = engine_profile(ef->engine, object);
+
 	log_debug("revision recorded", log_s("profile", object), log_s("revision", revision));
-	engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
+	if (aap && str_equal(aap->spec.uid, uid))
+		engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
 	effects_facts(ef);
 }
 

@@ -184,25 +184,39 @@ static void conditions_make(const struct aap *aap, const char *message, struct c
 
 /* Messages. */
 
+void engine_note_first(const struct placement **first, size_t n, size_t max,
+		       const struct placement *p)
+{
+	size_t at = n < max ? n : max - 1;
+
+	if (n >= max && strcmp(p->node->name, first[at]->node->name) > 0)
+		return;
+	for (; at > 0 && strcmp(p->node->name, first[at - 1]->node->name) < 0; at--)
+		first[at] = first[at - 1];
+	first[at] = p;
+}
+
 char *engine_failures(const struct aap *aap)
 {
+	const struct placement *first[3];
 	struct buf out = BUF_INIT(2048);
-	size_t it = 0;
-	int64_t n = 0;
+	size_t it = 0, n = 0, i;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
-		struct placement_state s;
 
-		if (p->state.state != NODE_FAILED || !p->state.desired || n++ >= 3)
-			continue;
-		s = engine_judge(p);
-		buf_addf(&out, "%s%s: %s: %.300s", n == 1 ? "" : "; ", p->node->name, s.reason,
-			 s.message ? s.message : "");
+		if (p->state.state == NODE_FAILED && p->state.desired)
+			engine_note_first(first, n++, 3, p);
+	}
+	for (i = 0; i < n && i < 3; i++) {
+		struct placement_state s = engine_judge(first[i]);
+
+		buf_addf(&out, "%s%s: %s: %.300s", i == 0 ? "" : "; ", first[i]->node->name,
+			 s.reason, s.message ? s.message : "");
 	}
 	if (n > 3)
-		buf_addf(&out, "; and %lld more nodes", (long long)(n - 3));
+		buf_addf(&out, "; and %zu more nodes", n - 3);
 	return buf_steal(&out);
 }
 

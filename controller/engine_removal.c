@@ -272,18 +272,21 @@ static size_t removal_say_awaited(struct engine *e, const struct aap *aap, size_
 
 char *engine_removal_why(struct engine *e, const struct aap *aap)
 {
+	const struct placement *first[5];
 	struct buf out = BUF_INIT(1024);
-	size_t n = 0, it = 0;
+	size_t n = 0, it = 0, i;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 
-		if (p->selected || (p->node->reported && p->state.state != NODE_DRAINING))
-			continue;
-		if (n++ >= 5)
-			continue;
-		buf_add_str(&out, n == 1 ? "waiting for " : ", ");
+		if (!p->selected && (!p->node->reported || p->state.state == NODE_DRAINING))
+			engine_note_first(first, n++, 5, p);
+	}
+	for (i = 0; i < n && i < 5; i++) {
+		const struct placement *p = first[i];
+
+		buf_add_str(&out, i == 0 ? "waiting for " : ", ");
 		buf_add_str(&out, p->node->name);
 		if (p->node->n_removals == SYNC_ITEMS_MAX)
 			buf_addf(&out, " (%d removals are pending there already)", SYNC_ITEMS_MAX);

@@ -33,16 +33,18 @@ struct history_op {
 	struct list link;
 	struct kube_request *req;
 	char *object;
+	char *uid; /* of the profile: its name may be another's when the answer comes */
 	char revision[PROFILE_REVISION_SIZE];
 };
 
-static struct history_op *history_op_new(struct history *h, const char *object,
+static struct history_op *history_op_new(struct history *h, const struct aap *aap,
 					 const char *revision)
 {
 	struct history_op *op = MEM_NEW(struct history_op);
 
 	op->history = h;
-	op->object = mem_strdup(object);
+	op->object = mem_strdup(aap->spec.object);
+	op->uid = mem_strdup(aap->spec.uid);
 	memcpy(op->revision, revision, sizeof(op->revision));
 	list_append(&h->writes, &op->link);
 	return op;
@@ -52,6 +54,7 @@ static void history_op_free(struct history_op *op)
 {
 	list_remove(&op->link);
 	free(op->object);
+	free(op->uid);
 	free(op);
 }
 
@@ -294,13 +297,13 @@ static void history_on_recorded(void *data, const struct kube_result *res)
 	if (!ok)
 		log_warn("a revision could not be recorded", log_s("profile", op->object),
 			 log_s("revision", op->revision), log_s("why", res->why));
-	h->spec.recorded(h->spec.data, op->object, op->revision, ok);
+	h->spec.recorded(h->spec.data, op->object, op->uid, op->revision, ok);
 	history_op_free(op);
 }
 
 void history_record(struct history *h, const struct aap *aap, const struct revision *rev)
 {
-	struct history_op *op = history_op_new(h, aap->spec.object, rev->id);
+	struct history_op *op = history_op_new(h, aap, rev->id);
 	CLEANUP(js_putp) struct json_object *obj = NULL;
 	int64_t number = history_newest(h, aap) + 1;
 
@@ -351,7 +354,7 @@ void history_fetch(struct history *h, const struct aap *aap, const char *revisio
 {
 	CLEANUP(mem_freep) char *name = history_name(aap, revision);
 	CLEANUP(mem_freep) char *path = mem_printf("%s/%s", h->path, name);
-	struct history_op *op = history_op_new(h, aap->spec.object, revision);
+	struct history_op *op = history_op_new(h, aap, revision);
 
 	op->req = kube_get(h->client, path, history_on_fetched, op);
 }
@@ -397,7 +400,7 @@ static void history_delete(struct history *h, const struct aap *aap, struct json
 
 	if (!str_is_hex(revision, PROFILE_REVISION_SIZE - 1))
 		return;
-	op = history_op_new(h, aap->spec.object, revision);
+	op = history_op_new(h, aap, revision);
 	op->req = kube_delete(h->client, path, js_str(obj, "metadata.uid"), history_on_pruned, op);
 }
 

@@ -17,7 +17,8 @@ struct history;
 
 struct history_spec {
 	const char *namespace_;
-	void (*recorded)(void *data, const char *object, const char *revision, bool ok);
+	void (*recorded)(void *data, const char *object, const char *uid, const char *revision,
+			 bool ok);
 	/* `text` is NULL where there is none. */
 	void (*fetched)(void *data, const char *object, const char *revision, const char *text,
 			size_t n_text, enum profile_mode mode);

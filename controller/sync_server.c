@@ -363,6 +363,15 @@ static void poll_sync(struct poll *p)
 	sync_request_clear(&req);
 }
 
+/* A node may be told only what its set names: else each hash that it makes up would be a line in
+ * the log and a walk over all that was compiled. */
+static bool poll_is_told(const struct poll *p, const char *sha256)
+{
+	const struct node *node = engine_node(p->server->spec.engine, p->node);
+
+	return node && node->set && strstr(node->set->text, sha256);
+}
+
 static void poll_artefact(struct poll *p, const char *sha256)
 {
 	struct sync_server *server = p->server;
@@ -380,6 +389,10 @@ static void poll_artefact(struct poll *p, const char *sha256)
 		return;
 	}
 	r = artefact_share(server->spec.artefacts, sha256, &bytes, &err);
+	if (r < 0 && !poll_is_told(p, sha256)) {
+		poll_refuse(p, 404, "there is no such artefact, and the node's set names none");
+		return;
+	}
 	if (r < 0) {
 		log_warn("an artefact could not be served", log_s("artefact", sha256),
 			 log_s("node", p->node), log_s("why", err.msg));

@@ -124,6 +124,7 @@ static uint64_t sim_twin_trace(uint64_t seed)
 
 	if (pipe(ends) < 0)
 		abort();
+	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
 		if (!freopen("/dev/null", "w", stdout))

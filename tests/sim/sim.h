@@ -149,7 +149,8 @@ struct sim_mirror {
 	int64_t loaded_ms[SIM_NAMES]; /* since when it says Loaded of one target; 0: it does not */
 	int features;
 	bool reported, apparmor;
-	bool counted[SIM_OBJECTS]; /* as one that a former leader had told */
+	uint64_t seen[SIM_OBJECTS]; /* in which tally last */
+	bool counted[SIM_OBJECTS];  /* as one that a former leader had told */
 };
 
 struct sim_node {
@@ -208,6 +209,7 @@ struct sim_object {
 	bool state_known;
 	char was_current[PROFILE_REVISION_SIZE];
 	int64_t told_before, told_heard;
+	uint64_t tallies;
 	char told_before_of[PROFILE_REVISION_SIZE];
 };
 

@@ -629,6 +629,13 @@ static void sim_answer_fetched(struct sim *s, struct sim_call *call)
 	enum profile_mode mode =
 	    text && *text == '0' + PROFILE_COMPLAIN ? PROFILE_COMPLAIN : PROFILE_ENFORCE;
 
+	sim_trace(s, "%s: %s is %s", s->objects[call->object].name, call->revision,
+		  text ? "read back" : "not to be had");
+	if (call->outcome != CALL_OK) {
+		engine_unfetched(s->engine, s->objects[call->object].name, call->revision,
+				 sim_engine_ms(s));
+		return;
+	}
 	engine_fetched(s->engine, s->objects[call->object].name, call->revision,
 		       text ? text + 1 : NULL, text ? strlen(text) - 1 : 0, mode);
 }
@@ -646,8 +653,9 @@ static void sim_answer_call(struct sim *s, struct sim_call *call)
 		sim_answer_object(s, call);
 		break;
 	case CALL_RECORD:
-		engine_recorded(s->engine, s->objects[call->object].name, call->revision, ok,
-				sim_engine_ms(s));
+		if (sim_call_profile(s, call))
+			engine_recorded(s->engine, s->objects[call->object].name, call->revision,
+					ok, sim_engine_ms(s));
 		break;
 	case CALL_FETCH:
 		sim_answer_fetched(s, call);

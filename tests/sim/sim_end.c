@@ -69,9 +69,9 @@ static void sim_ends_node(struct sim *s, struct sim_ends *e, const struct sim_no
 static bool sim_is_paused(const struct sim_ends *e)
 {
 	const struct sim_object *o = e->o;
-	bool back = *e->current && strcmp(e->current, e->target) != 0;
 
-	if (sim_is_wish_of(o, 3, e->target) && !back)
+	/* An abort where there is nothing to go back to. */
+	if (sim_is_wish_of(o, 3, e->target))
 		return true;
 	return !sim_is_wish_of(o, 1, e->target) &&
 	       (e->spec->paused || sim_is_wish_of(o, 0, e->target));
@@ -105,7 +105,7 @@ static const char *sim_stands_in(const struct sim_ends *e, enum rollout_phase ph
 		return e->on_current + e->failed + e->odd >= e->desired ? NULL : "not all are back";
 	default:
 		return e->held + e->failed + e->odd >= e->desired || sim_is_paused(e) ||
-			       e->failed >= max
+			       e->failed >= max || e->lost > 0
 			   ? NULL
 			   : "not all are done";
 	}

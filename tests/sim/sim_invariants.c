@@ -117,10 +117,15 @@ static void sim_tally_place(struct sim *s, struct sim_tally *t, int object, stru
 	const struct sim_entry *e = &m->said[s->objects[object].name_index];
 	const char *told = p->assigned ? p->assigned->id : "";
 	bool is_told = strcmp(told, t->target) == 0;
-	bool was = strcmp(m->told[object], t->target) == 0 ||
-		   (!*m->told[object] && m->reported && strcmp(e->target, t->target) == 0);
+	bool was;
 	bool gone = p->node->away && p->node->away_known && !p->node->away_ready;
 
+	/* Where there was no placement the turn before, what was told once is over. */
+	if (m->seen[object] + 1 != s->objects[object].tallies)
+		*m->told[object] = '\0';
+	m->seen[object] = s->objects[object].tallies;
+	was = strcmp(m->told[object], t->target) == 0 ||
+	      (!*m->told[object] && m->reported && strcmp(e->target, t->target) == 0);
 	if (strcmp(told, m->told[object]) != 0) {
 		sim_trace(s, "%s: %s is told %s", s->objects[object].name, n->name,
 			  *told ? told : "nothing");
@@ -157,6 +162,7 @@ static void sim_tally(struct sim *s, struct sim_tally *t, int object, struct aap
 	    .target = aap->served ? aap->served->id : "-",
 	    .now_ms = sim_engine_ms(s),
 	};
+	s->objects[object].tallies++;
 	while (map_next(&aap->placements, &it, NULL, &value))
 		sim_tally_place(s, t, object, value);
 }
@@ -441,7 +447,9 @@ static void only_what_was_accepted_and_recorded_is_told(struct sim *s, const str
 	if (!rev || rev->broken || rev->not_on == n->mirror.features)
 		sim_fail(s, __func__, "%s is told web%d %s, which does not compile for it: \"%s\"",
 			 node->name, name, item->revision, rev ? rev->text : "");
-	if (!map_get(&s->ever_records, key))
+	/* What its agent says that it was told before, by another of that name, is told no news. */
+	if (!map_get(&s->ever_records, key) &&
+	    strcmp(n->mirror.said[name].target, item->revision) != 0)
 		sim_fail(s, __func__, "%s is told web%d %s, of which there is no record for %s",
 			 node->name, name, item->revision, item->uid);
 }

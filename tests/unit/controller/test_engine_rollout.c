@@ -270,6 +270,20 @@ static void a_first_text_that_no_kernel_takes_makes_room_for_the_next(void **sta
 	assert_string_equal(fleet_ready("a"), "RolloutComplete");
 }
 
+static void failed_nodes_are_named_in_order_by_whoever_leads(void **state)
+{
+	const char *message;
+
+	(void)state;
+	fleet_up(9);
+	make_bad("y");
+	fleet_apply("a", "y", "");
+	fleet_wait(2);
+	message = fleet_condition("a", "Ready", "message");
+	assert_non_null(strstr(message, "n0: LoadFailed: no such luck; n1: LoadFailed: no such "
+					"luck; n2: LoadFailed: no such luck; and 6 more nodes"));
+}
+
 static void an_edit_back_reaches_those_who_failed_meanwhile(void **state)
 {
 	(void)state;
@@ -575,6 +589,7 @@ int main(void)
 	    T(a_failing_canary_is_put_back_and_named),
 	    T(a_failed_node_is_tried_again_by_a_restart),
 	    T(a_first_text_that_no_kernel_takes_makes_room_for_the_next),
+	    T(failed_nodes_are_named_in_order_by_whoever_leads),
 	    T(an_edit_back_reaches_those_who_failed_meanwhile),
 	    T(a_takeover_goes_on_where_the_former_leader_was),
 	    T(a_takeover_counts_who_was_told_and_is_silent),

@@ -24,8 +24,10 @@ struct place {
 	char *fetched;
 };
 
-static void on_recorded(void *data, const char *object, const char *revision, bool ok)
+static void on_recorded(void *data, const char *object, const char *uid, const char *revision,
+			bool ok)
 {
+	assert_string_equal(uid, ((struct place *)data)->aap.spec.uid);
 	(void)object;
 	(void)revision;
 	((struct place *)data)->n_recorded += ok;
