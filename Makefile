@@ -6,8 +6,11 @@ BUILD = cmake --preset $(1) >build/$(1).configure.log || { cat build/$(1).config
 	$(NICE) cmake --build --preset $(1)
 
 FUZZ_SECONDS ?= 60
+N ?= 1000
+PROFILES ?= 1
+STEPS ?= 0
 
-.PHONY: help build demo test unit lint format bench image fuzz install-deps clean
+.PHONY: help build demo test unit lint format bench bench-fleet bench-planner image fuzz install-deps clean
 
 help: ## show this list
 	@printf 'make TARGET, on Debian 12 or newer, as root or with sudo:\n\n'
@@ -43,6 +46,16 @@ format: ## let clang-format put the C sources into form
 bench: build ## measure how fast and how large it is; writes build/bench.json
 	@tools/install-deps lab
 	@bench/run
+
+bench-fleet: build ## the same for a fleet of N (1000) simulated nodes, PROFILES (1) and STEPS (0); writes build/bench-fleet.json
+	@tools/install-deps lab
+	@bench/fleet/run --agents=$(N) --profiles=$(PROFILES) --steps=$(STEPS)
+
+bench-planner: ## what it costs to plan 50 profiles on 10,000 nodes, and one report
+	@tools/install-deps build
+	@mkdir -p build
+	@$(call BUILD,release) --target bench_planner >build/bench-planner.log || { cat build/bench-planner.log; exit 1; }
+	@build/release/bin/bench_planner
 
 image: build ## make the container image, build/image/hauberk.tar
 	@tools/install-deps image

@@ -190,10 +190,21 @@ static void agent_fill(void *data, struct sync_request *req)
 
 /* ---- being told ---- */
 
+/* What the controller cannot tell at present stays as it was told. */
+static void agent_keep_former(struct agent *a, struct sync_response *res)
+{
+	size_t n;
+	CLEANUP(mem_freep) struct sync_item *former = keeper_items(a->keeper, &n);
+
+	sync_response_keep(res, former, n);
+}
+
 static void agent_take_set(struct agent *a, struct sync_response *res)
 {
-	log_info("set received", log_i("profiles", (int64_t)res->n), log_i("epoch", res->epoch),
+	log_info("set received", log_i("profiles", (int64_t)res->n),
+		 log_i("kept", (int64_t)res->n_keep), log_i("epoch", res->epoch),
 		 log_s("hash", res->set_hash));
+	agent_keep_former(a, res);
 	memcpy(a->set_hash, res->set_hash, sizeof(a->set_hash));
 	a->set_is_new = true;
 	keeper_offer(a->keeper, STEAL(res->enclosed), res->n_enclosed);

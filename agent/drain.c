@@ -96,9 +96,3 @@ void drain_watch(struct drain *d, const int64_t *pids, size_t n)
 	}
 	uv_timer_start(&d->timer, drain_on_timer, wait_ms, 0);
 }
-
-void drain_close(struct drain *d)
-{
-	drain_drop(d);
-	uv_close((uv_handle_t *)&d->timer, NULL);
-}

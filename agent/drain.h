@@ -30,6 +30,3 @@ void drain_init(struct drain *d, uv_loop_t *loop, void (*wake)(void *data), void
 /* Watch these processes in place of those before; n is 0: none, and no timer either. Those beyond
  * DRAIN_WATCHED_MAX are not watched: they matter when these have ended. */
 void drain_watch(struct drain *d, const int64_t *pids, size_t n);
-
-/* The loop frees the rest; `d` stays until it has run its close callbacks. */
-void drain_close(struct drain *d);

@@ -212,10 +212,16 @@ static void keeper_take_away(struct keeper *k, struct unit *u)
 static void keeper_tell_off(struct keeper *k)
 {
 	size_t it = 0;
+	const char *name;
 	void *value;
 
-	while (map_next(&k->units, &it, NULL, &value)) {
+	while (map_next(&k->units, &it, &name, &value)) {
 		struct unit *u = value;
+
+		if (!u->has_item && !record_get(&k->record, name)) {
+			unit_free(map_del(&k->units, name));
+			continue;
+		}
 
 		if (u->has_item && u->item.want == SYNC_LOADED)
 			unit_fail(u, SYNC_REASON_APPARMOR_OFF, k->off_reason);
@@ -317,6 +323,7 @@ void keeper_report(const struct keeper *k, struct sync_report *ret)
 	keeper_report_some(k, true, ret);
 	keeper_report_some(k, false, ret);
 	qsort(ret->items, ret->n, sizeof(*ret->items), keeper_compare);
+	sync_report_fit(ret);
 }
 
 static int keeper_compare_items(const void *a, const void *b)
@@ -368,6 +375,7 @@ static void keeper_free(struct keeper *k)
 {
 	record_deinit(&k->record);
 	policy_cache_deinit(&k->cache);
+	map_clear(&k->offered, NULL);
 	free(k->boot_id);
 	free(k->off_reason);
 	free(k);
@@ -429,6 +437,7 @@ void keeper_close(struct keeper *k)
 		keeper_rest(k, value);
 	while (keeper_keep_offered(k))
 		;
+	map_clear(&k->offered, NULL);
 	map_clear(&k->units, keeper_free_unit);
 	keeper_save_record(k);
 	drain_watch(&k->drain, NULL, 0);

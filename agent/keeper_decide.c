@@ -75,6 +75,7 @@ static void keeper_decide_repair(struct keeper *k, struct unit *u)
 	if (now - u->changed_at_ms > KEEPER_QUIET_MS)
 		u->backoff.tries = 0;
 	u->changed_at_ms = now;
+	u->has_drifted = true;
 	unit_fail(u, SYNC_REASON_NONE,
 		  "somebody else changed or removed it in the kernel; it will be loaded again");
 	log_warn("profile was changed by somebody else", log_s("profile", u->name));

@@ -1,6 +1,5 @@
 #include "sync_client.h"
 
-#include "base/backoff.h"
 #include "base/container_of.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -45,6 +44,9 @@ enum sync_client_state {
 	SYNC_CLIENT_WAITING, /* after a failure, on the timer */
 	SYNC_CLIENT_STATES,
 };
+
+const struct backoff sync_client_backoff = {
+    .first_ms = 200, .max_ms = 5000, .factor = 2, .jitter = 0.5};
 
 struct sync_client {
 	uv_loop_t *loop;
@@ -291,7 +293,7 @@ struct sync_client *sync_client_new(const struct sync_client_spec *spec)
 	    .on_response = spec->on_response,
 	    .data = spec->data,
 	    .epoch = spec->epoch,
-	    .backoff = {.first_ms = 200, .max_ms = 15000, .factor = 2, .jitter = 0.5},
+	    .backoff = sync_client_backoff,
 	    .slow = {.first_ms = 10000, .max_ms = 300000, .factor = 2, .jitter = 0.5},
 	};
 	uv_timer_init(c->loop, &c->timer);

@@ -10,6 +10,7 @@
  */
 
 #include "api/sync_msg.h"
+#include "base/backoff.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -18,6 +19,10 @@
 
 struct sync_client;
 struct http_client;
+
+/* How it waits after a failure. However long the controller was away, the node is heard within
+ * 7.5 s of its return. */
+extern const struct backoff sync_client_backoff;
 
 struct sync_client_spec {
 	uv_loop_t *loop;

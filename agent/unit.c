@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include "api/sync_family.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -72,6 +73,7 @@ void unit_fail(struct unit *u, enum sync_reason reason, const char *message)
 void unit_recover(struct unit *u)
 {
 	u->reason = SYNC_REASON_NONE;
+	u->has_drifted = false;
 	u->message[0] = '\0';
 }
 
@@ -114,6 +116,7 @@ static enum sync_state unit_state(const struct unit *u)
 	case DESIRED_REMOVE:
 		return u->phase == UNIT_DRAINING ? SYNC_STATE_DRAINING : SYNC_STATE_PENDING;
 	case DESIRED_LOAD:
+		return u->has_drifted ? SYNC_STATE_DRIFTED : SYNC_STATE_PENDING;
 	case DESIRED_WAIT:
 	case DESIRED_NOTHING:
 		break;
@@ -137,7 +140,23 @@ static bool unit_may_tell(const struct unit *u, const struct aafs_profile *p)
 	return false;
 }
 
-static void unit_tell_kernel(const struct unit *u, struct sync_status *s)
+/* The kernel holds what was told, to the last child: one digest says so. */
+static void unit_tell_family(const struct unit *u, struct sync_status *s)
+{
+	CLEANUP(mem_freep) struct sync_member *members = mem_alloc(u->kernel.n, sizeof(*members));
+	size_t n = 0, i;
+
+	for (i = 0; i < u->kernel.n; i++) {
+		const struct aafs_profile *p = &u->kernel.items[i];
+
+		if (unit_may_tell(u, p))
+			members[n++] = (struct sync_member){
+			    p->name, *p->sha256 ? p->sha256 : p->sha1, p->mode};
+	}
+	sync_family_digest(members, n, s->digest);
+}
+
+static void unit_tell_hashes(const struct unit *u, struct sync_status *s)
 {
 	size_t i;
 
@@ -153,6 +172,14 @@ static void unit_tell_kernel(const struct unit *u, struct sync_status *s)
 		memcpy(h->sha256, p->sha256, sizeof(h->sha256));
 		s->n_hashes++;
 	}
+}
+
+static void unit_tell_kernel(const struct unit *u, struct sync_status *s)
+{
+	if (s->state == SYNC_STATE_LOADED)
+		unit_tell_family(u, s);
+	else
+		unit_tell_hashes(u, s);
 	mem_replace(&s->kernel_mode, mem_strdup(u->kernel.n > 0 ? u->kernel.items[0].mode : ""));
 	memcpy(s->revision, u->desired.revision, sizeof(s->revision));
 }

@@ -48,6 +48,7 @@ struct unit {
 	int64_t retry_at_ms;   /* in UNIT_WAITING, on the monotonic clock */
 	int64_t changed_at_ms; /* when somebody else last changed it */
 	struct tasks_use use;  /* who holds it, in UNIT_DRAINING */
+	bool has_drifted;      /* and that is not mended yet */
 	bool has_leftovers;    /* the kernel still has children of a former version */
 	bool is_seen;          /* scratch: in the set that is being gone through */
 	int64_t fetch_us, load_us, verify_us;

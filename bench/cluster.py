@@ -46,7 +46,7 @@ class Watch:
             try:
                 for kind, obj in self.api.watch(PATH):
                     self._note(time.time(), kind, obj)
-            except LabError:
+            except (LabError, OSError):     # OSError: the lab is gone
                 time.sleep(0.1)
 
     def _note(self, now, kind, obj):

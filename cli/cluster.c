@@ -2,7 +2,6 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "kube/config.h"
 #include "kube/query.h"
 
 #include <inttypes.h>
@@ -17,10 +16,13 @@ enum {
 };
 
 struct cluster {
-	uv_loop_t loop;
-	struct kube_config config;
 	struct kube_client *client;
 	uv_timer_t timer;
+	uv_prepare_t round;
+	int n_open; /* handles that are not closed yet */
+	char *server;
+	void (*release)(void *owner);
+	void *owner;
 };
 
 struct cluster_call {
@@ -28,43 +30,38 @@ struct cluster_call {
 	bool done;
 };
 
-int cluster_open(const struct cluster_options *options, struct cluster **ret, struct err *err)
+struct cluster *cluster_new(struct kube_client *client, const char *server,
+			    void (*release)(void *owner), void *owner)
 {
 	struct cluster *c = MEM_NEW(struct cluster);
-	int r = kube_config_load(options->kubeconfig, options->context, &c->config, err);
 
-	if (r == 0) {
-		uv_loop_init(&c->loop);
-		uv_timer_init(&c->loop, &c->timer);
-		r = kube_client_new(&c->loop, &c->config, "kubectl-hauberk/" HAUBERK_VERSION,
-				    &c->client, err);
-		if (r == 0) {
-			*ret = c;
-			return 0;
-		}
-		uv_close((uv_handle_t *)&c->timer, NULL);
-		uv_run(&c->loop, UV_RUN_DEFAULT);
-		uv_loop_close(&c->loop);
-	}
-	kube_config_clear(&c->config);
-	free(c);
-	return r;
+	c->client = client;
+	c->server = mem_strdup(server);
+	c->release = release;
+	c->owner = owner;
+	uv_timer_init(kube_client_loop(client), &c->timer);
+	uv_prepare_init(kube_client_loop(client), &c->round);
+	c->n_open = 2;
+	return c;
 }
 
-static void cluster_on_closed(void *data)
+static void cluster_on_handle_closed(uv_handle_t *handle)
 {
-	(void)data;
+	((struct cluster *)handle->data)->n_open--;
 }
 
 void cluster_close(struct cluster *c)
 {
 	if (!c)
 		return;
-	kube_client_close(c->client, cluster_on_closed, NULL);
-	uv_close((uv_handle_t *)&c->timer, NULL);
-	uv_run(&c->loop, UV_RUN_DEFAULT);
-	uv_loop_close(&c->loop);
-	kube_config_clear(&c->config);
+	c->timer.data = c->round.data = c;
+	uv_close((uv_handle_t *)&c->timer, cluster_on_handle_closed);
+	uv_close((uv_handle_t *)&c->round, cluster_on_handle_closed);
+	while (c->n_open > 0)
+		uv_run(cluster_loop(c), UV_RUN_ONCE);
+	if (c->release)
+		c->release(c->owner);
+	free(c->server);
 	free(c);
 }
 
@@ -75,7 +72,33 @@ void cluster_closep(struct cluster **c)
 
 const char *cluster_server(const struct cluster *c)
 {
-	return c->config.server;
+	return c->server;
+}
+
+struct kube_client *cluster_client(const struct cluster *c)
+{
+	return c->client;
+}
+
+uv_loop_t *cluster_loop(const struct cluster *c)
+{
+	return kube_client_loop(c->client);
+}
+
+static void cluster_on_round(uv_prepare_t *round)
+{
+	if (*(const bool *)round->data)
+		uv_stop(round->loop);
+}
+
+/* UV_RUN_ONCE would not do: where a timer brings what is awaited, it waits for one event more. */
+void cluster_run_until(struct cluster *c, const bool *happened)
+{
+	c->round.data = (void *)happened;
+	uv_prepare_start(&c->round, cluster_on_round);
+	while (!*happened)
+		uv_run(cluster_loop(c), UV_RUN_DEFAULT);
+	uv_prepare_stop(&c->round);
 }
 
 static void cluster_on_done(void *data, const struct kube_result *res)
@@ -97,8 +120,7 @@ void cluster_request(struct cluster *c, const struct kube_request_spec *spec,
 	if (patient.tries == 0)
 		patient.tries = CLUSTER_TRIES;
 	kube_request_start(c->client, &patient, cluster_on_done, &call);
-	while (!call.done)
-		uv_run(&c->loop, UV_RUN_ONCE);
+	cluster_run_until(c, &call.done);
 }
 
 void cluster_answer_clear(struct cluster_answer *answer)
@@ -178,6 +200,5 @@ void cluster_wait(struct cluster *c, uint64_t ms)
 
 	c->timer.data = &done;
 	uv_timer_start(&c->timer, cluster_on_timer, ms, 0);
-	while (!done)
-		uv_run(&c->loop, UV_RUN_ONCE);
+	cluster_run_until(c, &done);
 }

@@ -32,11 +32,21 @@ struct cluster_options {
 
 /* Finds the credentials; nothing is sent yet. The caller closes it. */
 int cluster_open(const struct cluster_options *options, struct cluster **ret, struct err *err);
+
+/* Over a client that is there already; `release`, where given, comes at the end. */
+struct cluster *cluster_new(struct kube_client *client, const char *server,
+			    void (*release)(void *owner), void *owner);
+
 void cluster_close(struct cluster *cluster);   /* takes NULL */
 void cluster_closep(struct cluster **cluster); /* for CLEANUP() */
 
 /* "https://10.0.0.1:6443", for people. */
 const char *cluster_server(const struct cluster *cluster);
+
+/* For what a command does beside single requests. */
+struct kube_client *cluster_client(const struct cluster *cluster);
+uv_loop_t *cluster_loop(const struct cluster *cluster);
+void cluster_run_until(struct cluster *cluster, const bool *happened);
 
 struct cluster_answer {
 	enum kube_outcome outcome;

@@ -15,6 +15,9 @@ enum command_exit {
 };
 
 int lint_main(int argc, char **argv);
+int nodes_main(int argc, char **argv);
+int plan_main(int argc, char **argv);
+int rollout_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int uninstall_main(int argc, char **argv);
 

@@ -12,6 +12,9 @@ struct main_command {
 
 static const struct main_command main_commands[] = {
     {"lint", "check profiles as the controller will, without a cluster", lint_main},
+    {"nodes", "all nodes, or all that one node holds, however many", nodes_main},
+    {"plan", "what applying a file would do, without doing it", plan_main},
+    {"rollout", "follow, pause, promote, abort or undo a rollout", rollout_main},
     {"status", "what each node holds of each profile, and why", status_main},
     {"uninstall", "take Hauberk out of the cluster and unload nothing", uninstall_main},
     {0},

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/cluster.h"
 #include "cli/command.h"
+#include "cli/profile_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,21 +50,10 @@ static int status_all(struct status_run *run, struct cluster *cluster, struct er
 static int status_one(struct status_run *run, struct cluster *cluster, const char *name,
 		      struct err *err)
 {
-	CLEANUP(mem_freep) char *path = mem_printf("%s/%s", PROFILE_PATH, name);
-	CLEANUP(cluster_answer_clear) struct cluster_answer answer = {0};
+	CLEANUP(js_putp) struct json_object *aap = NULL;
+	int r = profile_read(cluster, name, &aap, err);
 
-	if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != strlen(name))
-		return err_set(err, -EINVAL, "%.80s is not a name that an AppArmorProfile can have",
-			       name);
-	cluster_get(cluster, path, &answer);
-	if (answer.outcome == KUBE_NOT_FOUND)
-		return err_set(err, -ENOENT,
-			       "there is no AppArmorProfile %s; `kubectl get aap` lists those that "
-			       "there are",
-			       name);
-	if (answer.outcome != KUBE_OK)
-		return cluster_fail(&answer, err);
-	return status_take(run, answer.obj, err);
+	return r == 0 ? status_take(run, aap, err) : r;
 }
 
 static void status_print(const struct status_run *run)

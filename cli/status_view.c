@@ -89,8 +89,11 @@ void status_table_add(struct table *t, struct json_object *aap)
 		status_table_add_node(t, js_item(nodes, i));
 	if (omitted > 0) {
 		CLEANUP(mem_freep) char *more = mem_printf("  (%" PRId64 " more)", omitted);
+		CLEANUP(mem_freep)
+		char *where = mem_printf("kubectl hauberk nodes --profile %s lists all",
+					 js_str_or_empty(aap, "metadata.name"));
 
-		table_add(t, (const char *const[]){more, NULL, NULL, NULL, NULL, NULL});
+		table_add(t, (const char *const[]){more, NULL, NULL, NULL, NULL, where});
 	}
 }
 

@@ -20,13 +20,12 @@ struct artefact_store {
 	size_t hot_bytes;
 };
 
-/* A file that is on disk, or retained, or both. */
+/* A file that is on disk, or about to be. */
 struct artefact_file {
 	char *place;
 	bool on_disk;
 	uint64_t size; /* in whole blocks */
 	int64_t used_ns;
-	unsigned int retained;
 	struct list used_link;
 	struct artefact_bytes *bytes; /* NULL: not in memory */
 	struct list hot_link;
@@ -105,9 +104,9 @@ static struct artefact_file *artefact_need(struct artefact_store *store, const c
 	return file;
 }
 
-static void artefact_drop_unless_needed(struct artefact_store *store, struct artefact_file *file)
+static void artefact_drop_unless_there(struct artefact_store *store, struct artefact_file *file)
 {
-	if (file->on_disk || file->retained > 0)
+	if (file->on_disk)
 		return;
 	map_del(&store->files, file->place);
 	artefact_file_free(file);
@@ -121,7 +120,7 @@ static void artefact_forget(struct artefact_store *store, struct artefact_file *
 	store->bytes -= file->size;
 	file->size = 0;
 	file->on_disk = false;
-	artefact_drop_unless_needed(store, file);
+	artefact_drop_unless_there(store, file);
 }
 
 static void artefact_touch(struct artefact_store *store, struct artefact_file *file)
@@ -144,28 +143,6 @@ static void artefact_note(struct artefact_store *store, struct artefact_file *fi
 
 /* Room. */
 
-static bool artefact_may_go(const struct artefact_file *file, const struct artefact_file *keep)
-{
-	return file->retained == 0 && file != keep;
-}
-
-/* True where `more` bytes can be had by removing what nobody references. */
-static bool artefact_has_room(const struct artefact_store *store, const struct artefact_file *file,
-			      uint64_t more)
-{
-	uint64_t bytes = store->bytes + more;
-
-	LIST_FOREACH(item, &store->used) {
-		const struct artefact_file *f = container_of(item, struct artefact_file, used_link);
-
-		if (bytes <= store->max_bytes)
-			break;
-		if (artefact_may_go(f, file))
-			bytes -= f->size;
-	}
-	return bytes <= store->max_bytes;
-}
-
 static void artefact_make_room(struct artefact_store *store, const struct artefact_file *keep)
 {
 	LIST_FOREACH(item, &store->used) {
@@ -173,7 +150,7 @@ static void artefact_make_room(struct artefact_store *store, const struct artefa
 
 		if (store->bytes <= store->max_bytes)
 			break;
-		if (artefact_may_go(f, keep) && artefact_disk_remove(store->dir, f->place))
+		if (f != keep && artefact_disk_remove(store->dir, f->place))
 			artefact_forget(store, f);
 	}
 }
@@ -259,16 +236,12 @@ void artefact_store_close(struct artefact_store *store)
 static int artefact_write(struct artefact_store *store, struct artefact_file *file,
 			  const void *bytes, size_t n, struct err *err)
 {
-	uint64_t more = artefact_blocks(n);
 	int r;
 
-	more = more > file->size ? more - file->size : 0;
-	if (!artefact_has_room(store, file, more))
-		return err_set(
-		    err, -ENOSPC,
-		    "%zu bytes more would pass the ceiling of %llu bytes, and all that is "
-		    "kept is in use: raise the ceiling",
-		    n, (unsigned long long)store->max_bytes);
+	if (artefact_blocks(n) > store->max_bytes)
+		return err_set(err, -ENOSPC,
+			       "%zu bytes pass the ceiling of %llu bytes for all: raise it", n,
+			       (unsigned long long)store->max_bytes);
 	r = artefact_disk_write(store->dir, file->place, bytes, n, err);
 	if (r < 0)
 		return r;
@@ -358,19 +331,6 @@ int artefact_share(struct artefact_store *store, const char *sha256, struct arte
 	return 0;
 }
 
-int artefact_get(struct artefact_store *store, const char *sha256, struct buf *ret, struct err *err)
-{
-	struct artefact_bytes *bytes;
-	int r = artefact_share(store, sha256, &bytes, err);
-
-	if (r != 0)
-		return r;
-	if (!buf_add(ret, bytes->data, bytes->n))
-		r = err_set(err, -EFBIG, "artefact %s is longer than %zu bytes", sha256, ret->max);
-	artefact_bytes_unref(bytes);
-	return r;
-}
-
 bool artefact_is_whole(struct artefact_store *store, const char *sha256)
 {
 	struct artefact_bytes *bytes;
@@ -399,31 +359,13 @@ int artefact_put(struct artefact_store *store, const void *bytes, size_t n,
 		file = artefact_need(store, place);
 		r = artefact_write(store, file, bytes, n, err);
 		if (r < 0) {
-			artefact_drop_unless_needed(store, file);
+			artefact_drop_unless_there(store, file);
 			return r;
 		}
 		artefact_heat(store, file, artefact_bytes_new(bytes, n));
 	}
 	memcpy(ret_sha256, sha256, SHA256_HEX);
 	return 0;
-}
-
-void artefact_retain(struct artefact_store *store, const char *sha256)
-{
-	CLEANUP(mem_freep) char *place = artefact_disk_place(ARTEFACT_DISK_ARTEFACTS, sha256);
-
-	artefact_need(store, place)->retained++;
-}
-
-void artefact_release(struct artefact_store *store, const char *sha256)
-{
-	CLEANUP(mem_freep) char *place = artefact_disk_place(ARTEFACT_DISK_ARTEFACTS, sha256);
-	struct artefact_file *file = map_get(&store->files, place);
-
-	if (!file || file->retained == 0)
-		abort(); /* released more often than retained: a defect of ours */
-	file->retained--;
-	artefact_drop_unless_needed(store, file);
 }
 
 uint64_t artefact_store_bytes(const struct artefact_store *store)
@@ -463,7 +405,7 @@ int artefact_index_put(struct artefact_store *store, const char *key, struct jso
 	place = artefact_disk_place(ARTEFACT_DISK_BUILDS, key);
 	file = artefact_need(store, place);
 	r = artefact_write(store, file, text.data, text.len, err);
-	artefact_drop_unless_needed(store, file);
+	artefact_drop_unless_there(store, file);
 	buf_clear(&text);
 	return r;
 }

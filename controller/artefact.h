@@ -9,8 +9,8 @@
  *
  * All of it is a cache and nobody's only copy: each file is checked against its hash whenever it is
  * read, what does not fit is removed and reported, and no write is flushed to the disk. Everything
- * together stays under a ceiling: what has not been used for longest goes first, what is retained
- * never. Files that are not ours are left alone and not followed, links among them.
+ * together stays under a ceiling: what has not been used for longest goes first. Files that are not
+ * ours are left alone and not followed, links among them.
  *
  * The calls block for the time that the disk takes: one file of at most 4 MiB that was mostly
  * written just before, below a millisecond for policies of common size and some milliseconds for
@@ -48,8 +48,8 @@ int artefact_store_open(const char *dir, uint64_t max_bytes, struct artefact_sto
 void artefact_store_close(struct artefact_store *store);
 
 /* Keep bytes, whole or not at all; *ret_sha256 is their name from now on. -ENOSPC where the disk is
- * full, or the ceiling is reached by what is retained; nothing that was there is lost then. -EINVAL
- * for none or more than ARTEFACT_MAX bytes; -EIO and the like. */
+ * full, or the ceiling is lower than that; nothing that was there is lost then. -EINVAL for none or
+ * more than ARTEFACT_MAX bytes; -EIO and the like. */
 int artefact_put(struct artefact_store *store, const void *bytes, size_t n,
 		 char ret_sha256[SHA256_HEX], struct err *err);
 
@@ -69,16 +69,8 @@ int artefact_share(struct artefact_store *store, const char *sha256, struct arte
 /* Takes a struct artefact_bytes *, or NULL; fit for http_reply.free_body. */
 void artefact_bytes_unref(void *bytes);
 
-/* The same, appended to a buffer of the caller's. */
-int artefact_get(struct artefact_store *store, const char *sha256, struct buf *ret,
-		 struct err *err);
-
 /* True where it is there and its bytes are right; they were read then, and are likely in memory. */
 bool artefact_is_whole(struct artefact_store *store, const char *sha256);
-
-/* It is referenced: it stays until it was released as often. Counted; may come before the put. */
-void artefact_retain(struct artefact_store *store, const char *sha256);
-void artefact_release(struct artefact_store *store, const char *sha256);
 
 /* The index: a JSON object under a key of 64 hexadecimal digits that stands for all that a
  * compilation depends on. A record that is damaged counts as absent and is removed. The result is

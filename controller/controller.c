@@ -11,10 +11,12 @@
 #include "controller/effects.h"
 #include "controller/engine.h"
 #include "controller/history.h"
+#include "controller/home.h"
 #include "controller/identity.h"
 #include "controller/local_server.h"
 #include "controller/node_objects.h"
 #include "controller/sync_server.h"
+#include "controller/view_server.h"
 #include "kube/client.h"
 #include "kube/event.h"
 #include "kube/informer.h"
@@ -46,7 +48,7 @@
  *  - Our namespace is Terminating: the engine takes finalizers off and nothing is unloaded.
  */
 
-enum { CONTROLLER_AGENTS_PER_IP = 0, CONTROLLER_EVENTS_MS = 2000 };
+enum { CONTROLLER_EVENTS_MS = 2000 };
 
 #define CONTROLLER_LEASE "hauberk-controller"
 
@@ -64,7 +66,8 @@ struct controller {
 	struct identity *identity;
 	struct certs *certs;
 	struct kube_recorder *recorder;
-	struct kube_informer *profiles, *nodes, *namespaces;
+	struct kube_informer *profiles, *nodes;
+	struct home *home;
 	struct kube_lease *lease;
 	struct history *history;
 	struct node_objects *node_objects;
@@ -72,6 +75,7 @@ struct controller {
 	struct effects *effects;
 	struct sync_server *sync;
 	struct local_server *local;
+	struct view_server *view;
 
 	int64_t epoch; /* 0: we do not lead */
 	bool ending;
@@ -226,13 +230,10 @@ static void controller_on_node_gone(void *data, struct json_object *obj)
 	controller_poke(c);
 }
 
-static void controller_on_namespace(void *data, struct json_object *old, struct json_object *obj)
+static void controller_on_namespace_going(void *data)
 {
 	struct controller *c = data;
 
-	(void)old;
-	if (!js_str(obj, "metadata.deletionTimestamp"))
-		return;
 	log_warn("our namespace is being deleted: finalizers are taken off, and every profile "
 		 "stays loaded");
 	engine_uninstall(c->engine);
@@ -255,7 +256,7 @@ static void controller_trim_node(struct json_object *obj)
 }
 
 /* An agent was on this node once, and a former leader may have left removals to be told. */
-static void controller_on_node_object(void *data, const char *node)
+static void controller_on_node_object(void *data, const char *node, bool is_new)
 {
 	struct controller *c = data;
 	struct node_removal *noted;
@@ -271,7 +272,7 @@ static void controller_on_node_object(void *data, const char *node)
 				 noted[i].revisions[0]);
 	}
 	node_removals_free(noted, n);
-	engine_node_object_seen(c->engine, node, removals, n);
+	engine_node_object_seen(c->engine, node, removals, n, is_new);
 	controller_poke(c);
 }
 
@@ -283,13 +284,23 @@ static void controller_on_node_written(void *data, const char *node, bool ok)
 	controller_poke(c);
 }
 
+/* At a fleet's first contact two writes a node would hold up the reviews of those not served yet.
+ */
+static bool controller_on_node_yields(void *data)
+{
+	const struct controller *c = data;
+
+	return identity_waiting(c->identity) > 0;
+}
+
 /* History. */
 
-static void controller_on_recorded(void *data, const char *object, const char *revision, bool ok)
+static void controller_on_recorded(void *data, const char *object, const char *uid,
+				   const char *revision, bool ok)
 {
 	struct controller *c = data;
 
-	effects_recorded(c->effects, object, revision, ok);
+	effects_recorded(c->effects, object, uid, revision, ok);
 }
 
 static void controller_on_fetched(void *data, const char *object, const char *revision,
@@ -298,6 +309,14 @@ static void controller_on_fetched(void *data, const char *object, const char *re
 	struct controller *c = data;
 
 	engine_fetched(c->engine, object, revision, text, n_text, mode);
+	controller_poke(c);
+}
+
+static void controller_on_unfetched(void *data, const char *object, const char *revision)
+{
+	struct controller *c = data;
+
+	engine_unfetched(c->engine, object, revision, clock_steady_ms());
 	controller_poke(c);
 }
 
@@ -333,6 +352,7 @@ static void controller_open_door(struct controller *c, const char *cert_pem, con
 	    .cert_pem = cert_pem,
 	    .key_pem = key_pem,
 	    .max_connections = (unsigned int)c->options->max_connections,
+	    .max_connections_per_address = (unsigned int)c->options->max_connections_per_address,
 	    .engine = c->engine,
 	    .identity = c->identity,
 	    .artefacts = c->artefacts,
@@ -360,10 +380,44 @@ static void controller_on_leaf(void *data, const char *cert_pem, const char *key
 	struct controller *c = data;
 	struct err err;
 
+	if (c->ending)
+		return; /* a door that has been closed stays so */
 	if (!c->sync)
 		controller_open_door(c, cert_pem, key_pem);
 	else if (sync_server_set_certificate(c->sync, cert_pem, key_pem, &err) < 0)
 		log_error("a new certificate could not be taken", log_s("why", err.msg));
+}
+
+/* The leader's view, for `kubectl hauberk`. */
+
+static bool controller_leads(void *data)
+{
+	const struct controller *c = data;
+
+	return c->epoch > 0;
+}
+
+static const char *controller_leader(void *data)
+{
+	const struct controller *c = data;
+
+	return kube_lease_leader(c->lease);
+}
+
+/* Nothing that protects a node depends on it, so a port that is taken ends nothing. */
+static void controller_open_view(struct controller *c)
+{
+	struct view_server_spec spec = {
+	    .listen = c->options->view_listen,
+	    .engine = c->engine,
+	    .leads = controller_leads,
+	    .leader = controller_leader,
+	    .data = c,
+	};
+	struct err err;
+
+	if (*spec.listen && view_server_new(&c->loop, &spec, &c->view, &err) < 0)
+		log_warn("kubectl hauberk cannot ask this replica", log_s("why", err.msg));
 }
 
 /* Start. */
@@ -430,25 +484,11 @@ static void controller_make_engine(struct controller *c)
 	c->engine = engine_new(&engine, clock_steady_ms());
 }
 
-static struct kube_informer *controller_follow_namespace(struct controller *c)
-{
-	CLEANUP(mem_freep) char *selector = mem_printf("metadata.name=%s", c->namespace_);
-	struct kube_informer_spec spec = {
-	    .path = "/api/v1/namespaces",
-	    .field_selector = selector,
-	    .as_metadata = true,
-	    .on_update = controller_on_namespace,
-	    .on_trouble = controller_on_trouble,
-	    .data = c,
-	};
-
-	return kube_informer_start(c->client, &spec);
-}
-
 static void controller_follow(struct controller *c)
 {
 	struct kube_informer_spec profiles = {
 	    .path = PROFILE_PATH,
+	    .trim = engine_profile_trim,
 	    .on_add = controller_on_profile,
 	    .on_update = controller_on_profile_update,
 	    .on_delete = controller_on_profile_gone,
@@ -467,23 +507,31 @@ static void controller_follow(struct controller *c)
 	    .on_trouble = controller_on_trouble,
 	    .data = c,
 	};
+	struct home_spec home = {
+	    .namespace_ = c->namespace_,
+	    .on_going = controller_on_namespace_going,
+	    .on_trouble = controller_on_trouble,
+	    .data = c,
+	};
 	struct history_spec history = {
 	    .namespace_ = c->namespace_,
 	    .recorded = controller_on_recorded,
 	    .fetched = controller_on_fetched,
+	    .unfetched = controller_on_unfetched,
 	    .synced = controller_start_if_ready,
 	    .data = c,
 	};
 	struct node_objects_spec node_objects = {
 	    .seen = controller_on_node_object,
 	    .written = controller_on_node_written,
+	    .yields = controller_on_node_yields,
 	    .synced = controller_start_if_ready,
 	    .data = c,
 	};
 
 	c->profiles = kube_informer_start(c->client, &profiles);
 	c->nodes = kube_informer_start(c->client, &nodes);
-	c->namespaces = controller_follow_namespace(c);
+	c->home = home_follow(c->client, &home);
 	c->history = history_start(c->client, &history);
 	c->node_objects = node_objects_start(c->client, &node_objects);
 	effects_bind(c->effects, c->engine, c->history, c->node_objects, c->profiles);
@@ -545,7 +593,7 @@ static void controller_on_effects_closed(void *data)
 	node_objects_close(c->node_objects);
 	kube_informer_close(c->profiles);
 	kube_informer_close(c->nodes);
-	kube_informer_close(c->namespaces);
+	home_close(c->home);
 	certs_close(c->certs);
 	identity_close(c->identity);
 	kube_lease_release(c->lease, controller_on_released, c);
@@ -558,15 +606,25 @@ static void controller_on_local_closed(void *data)
 	effects_close(c->effects, controller_on_effects_closed, c);
 }
 
+static void controller_on_view_closed(void *data)
+{
+	struct controller *c = data;
+
+	if (c->local)
+		local_server_close(c->local, controller_on_local_closed, c);
+	else
+		controller_on_local_closed(c);
+}
+
 static void controller_on_door_closed(void *data)
 {
 	struct controller *c = data;
 
 	c->sync = NULL;
-	if (c->local)
-		local_server_close(c->local, controller_on_local_closed, c);
+	if (c->view)
+		view_server_close(c->view, controller_on_view_closed, c);
 	else
-		controller_on_local_closed(c);
+		controller_on_view_closed(c);
 }
 
 static void controller_end(struct controller *c)
@@ -659,6 +717,7 @@ int controller_run(const struct controller_options *options, struct err *err)
 	controller_make_engine(&c);
 	controller_follow(&c);
 	controller_stand_for_election(&c, identity);
+	controller_open_view(&c);
 	uv_run(&c.loop, UV_RUN_DEFAULT);
 	controller_free(&c);
 	uv_loop_close(&c.loop);

@@ -16,10 +16,12 @@ struct controller_options {
 	const char *identity;     /* of this replica, in the Lease and in Events */
 	const char *listen;       /* for agents */
 	const char *local_listen; /* /healthz and /readyz, plain HTTP, on loopback; NULL: none */
+	const char *view_listen;  /* for kubectl hauberk, plain HTTP, on loopback; "": none */
 	const char *advertise;    /* "host:port" where agents reach this replica */
 	const char *data_dir;
 	int64_t artefacts_max_mib;
 	int64_t max_connections;
+	int64_t max_connections_per_address; /* 0: as many as there may be at all */
 	const char *parser, *parser_base, *sandbox,
 	    *default_abi; /* NULL: compiler.h's own choice */
 	bool allow_unsandboxed;

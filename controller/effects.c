@@ -230,6 +230,19 @@ static void effects_write_status(void *data, const struct aap *aap, struct json_
 
 /* Is Hauberk itself going? */
 
+/* Unloading on a guess is not for us: it is asked again, at the engine's pace. */
+static void effects_on_terminating_unknown(struct effect *x, const struct kube_result *res)
+{
+	struct effects *ef = x->effects;
+
+	log_warn("a deletion waits: it is not known whether Hauberk is being uninstalled",
+		 log_s("profile", x->name), log_s("why", res->why));
+	if (effect_profile(x))
+		engine_terminating_unknown(ef->engine, x->name, clock_steady_ms());
+	effect_free(x);
+	effects_facts(ef);
+}
+
 static void effects_on_terminating(void *data, const struct kube_result *res)
 {
 	struct effect *x = data;
@@ -238,10 +251,7 @@ static void effects_on_terminating(void *data, const struct kube_result *res)
 	if (res->outcome == KUBE_OK && js_str(res->obj, "metadata.deletionTimestamp"))
 		x->terminating = true;
 	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND) {
-		/* Unloading on a guess is not for us: ask until there is an answer. */
-		log_warn("a deletion waits: it is not known whether Hauberk is being uninstalled",
-			 log_s("profile", x->name), log_s("why", res->why));
-		x->req = kube_get(ef->spec.client, EFFECTS_CRD_PATH, effects_on_terminating, x);
+		effects_on_terminating_unknown(x, res);
 		return;
 	}
 	if (res->outcome == KUBE_NOT_FOUND)
@@ -286,11 +296,13 @@ static void effects_on_ready(void *data, const struct kube_result *res)
 	struct effect *x = data;
 	struct effects *ef = x->effects;
 
-	if (res->outcome == KUBE_OK)
+	if (res->outcome == KUBE_OK) {
 		engine_node_ready(ef->engine, x->name, effects_is_ready(res->obj));
-	else
+	} else {
 		log_warn("a node could not be read", log_s("node", x->name),
 			 log_s("why", res->why));
+		engine_node_ready_unknown(ef->engine, x->name, clock_steady_ms());
+	}
 	effect_free(x);
 	effects_facts(ef);
 }
@@ -322,10 +334,15 @@ static void effects_record(void *data, const struct aap *aap, const struct revis
 	effects_facts(ef);
 }
 
-void effects_recorded(struct effects *ef, const char *object, const char *revision, bool ok)
+/* The record of a profile that is gone is none of its namesake's. */
+void effects_recorded(struct effects *ef, const char *object, const char *uid, const char *revision,
+		      bool ok)
 {
+	struct aap *aap = engine_profile(ef->engine, object);
+
 	log_debug("revision recorded", log_s("profile", object), log_s("revision", revision));
-	engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
+	if (aap && str_equal(aap->spec.uid, uid))
+		engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
 	effects_facts(ef);
 }
 
@@ -370,7 +387,8 @@ static void effects_on_build_ready(void *data)
 /* Nodes and pods. */
 
 /* What the node's agent reports beyond what it was told. The exceptions borrow from the node. */
-static size_t effects_exceptions(const struct node *node, struct node_exception *ret)
+static size_t effects_exceptions(struct engine *engine, const struct node *node,
+				 struct node_exception *ret)
 {
 	size_t n = 0, i;
 
@@ -378,13 +396,31 @@ static size_t effects_exceptions(const struct node *node, struct node_exception 
 		ret[n++] = (struct node_exception){.reason = node->features_reason,
 						   .message = node->features_problem};
 	for (i = 0; i < node->report.n && n < NODE_EXCEPTIONS_MAX; i++)
-		if (node->report.items[i].state == SYNC_STATE_ORPHAN)
+		if (engine_is_orphan(engine, node, node->report.items[i]))
 			ret[n++] = (struct node_exception){
 			    .reason = "Orphan",
-			    .profile = node->report.items[i].name,
+			    .profile = node->report.items[i]->name,
 			    .message = "loaded by Hauberk, and no AppArmorProfile speaks of it any "
 				       "more: kept until a person decides"};
 	return n;
+}
+
+/* The names of the profiles that somebody else changed on that node; NULL for none. The caller
+ * frees it. */
+static char *effects_drifted(const struct node *node)
+{
+	struct buf names = BUF_INIT(512);
+	size_t i;
+
+	for (i = 0; i < node->report.n; i++)
+		if (node->report.items[i]->state == SYNC_STATE_DRIFTED)
+			buf_addf(&names, "%s%s", names.len > 0 ? ", " : "",
+				 node->report.items[i]->name);
+	if (names.len == 0)
+		return NULL;
+	buf_add_str(&names,
+		    ": changed or removed in the kernel by somebody else, and to be loaded again");
+	return buf_steal(&names);
 }
 
 static void effects_free_removals(struct node_removal *removals, size_t n)
@@ -419,6 +455,7 @@ static void effects_write_node(void *data, const struct node *node)
 	struct effects *ef = data;
 	struct node_exception exceptions[NODE_EXCEPTIONS_MAX];
 	struct node_removal *removals = effects_removals(node);
+	CLEANUP(mem_freep) char *drifted = effects_drifted(node);
 	struct node_facts facts = {
 	    .kernel_release = node->kernel_release,
 	    .agent_version = node->agent_version,
@@ -426,7 +463,7 @@ static void effects_write_node(void *data, const struct node *node)
 	    .features = node->reported ? node->features : NULL,
 	    .has_exceptions = node->reported,
 	    .exceptions = exceptions,
-	    .n_exceptions = effects_exceptions(node, exceptions),
+	    .n_exceptions = effects_exceptions(ef->engine, node, exceptions),
 	    .removals = removals,
 	    .n_removals = node->n_removals,
 	};
@@ -435,6 +472,8 @@ static void effects_write_node(void *data, const struct node *node)
 		facts.apparmor.truth = node->report.apparmor_enabled ? NODE_TRUE : NODE_FALSE;
 		facts.apparmor.message =
 		    node->report.apparmor_enabled ? NULL : node->report.apparmor_reason;
+		facts.drift.truth = drifted ? NODE_TRUE : NODE_FALSE;
+		facts.drift.message = drifted;
 	}
 	if (node->disconnected)
 		facts.agent = (struct node_aspect){.truth = NODE_FALSE, .since_ms = node->heard_ms};

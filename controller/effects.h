@@ -43,7 +43,8 @@ void effects_bind(struct effects *effects, struct engine *engine, struct history
 void effects_flush(struct effects *effects);
 
 /* Answers of history.h, passed on by whoever started it. */
-void effects_recorded(struct effects *effects, const char *object, const char *revision, bool ok);
+void effects_recorded(struct effects *effects, const char *object, const char *uid,
+		      const char *revision, bool ok);
 
 /* Drop all that is under way. Compilations end first: `closed` comes once, from the loop. */
 void effects_close(struct effects *effects, void (*closed)(void *data), void *data);

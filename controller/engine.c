@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "policy/features.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,17 +42,43 @@ struct aap *engine_holder(const struct engine *e, const char *name)
 	return map_get(&e->holders, name);
 }
 
-/* The older object has the better claim; uids break a tie, so that every replica decides alike. */
+/* Nodes have been told of it, or a former leader says so. */
+static bool engine_is_established(const struct aap *aap)
+{
+	return aap->served || *aap->current_id ||
+	       *js_str_or_empty(aap->object, "status.updateRevision");
+}
+
+/* The older object has the better claim. Timestamps have whole seconds: of two made in one, that
+ * which is served already stays, for nodes hold it; and uids break the tie that is left. All this
+ * stands in the objects, so that every replica decides alike. */
 static bool engine_claims_before(const struct aap *a, const struct aap *b)
 {
 	if (a->spec.created_ms != b->spec.created_ms)
 		return a->spec.created_ms < b->spec.created_ms;
+	if (engine_is_established(a) != engine_is_established(b))
+		return engine_is_established(a);
 	return strcmp(a->spec.uid, b->spec.uid) < 0;
+}
+
+/* What nodes may be about to load for the one is the other's to take away, or to replace. */
+static void engine_hand_over(struct engine *e, const struct aap *from, struct aap *to)
+{
+	void *value;
+	size_t it = 0;
+
+	while (map_next(&from->placements, &it, NULL, &value)) {
+		const struct placement *p = value;
+
+		if (p->may_hold)
+			engine_place(e, to, p->node)->may_hold = true;
+	}
 }
 
 void engine_elect(struct engine *e, const char *name)
 {
 	CLEANUP(mem_freep) char *key = mem_strdup(name); /* may belong to what is being replaced */
+	const struct aap *before = engine_holder(e, key);
 	struct aap *best = NULL, *aap;
 	size_t it = 0;
 
@@ -59,14 +86,19 @@ void engine_elect(struct engine *e, const char *name)
 		if (strcmp(aap->spec.name, key) != 0)
 			continue;
 		aap->reselect = true;
+		aap->holder = false;
 		engine_mark_step(e, aap);
 		if (!best || engine_claims_before(aap, best))
 			best = aap;
 	}
-	if (best)
-		map_put(&e->holders, key, best);
-	else
+	if (!best) {
 		map_del(&e->holders, key);
+		return;
+	}
+	best->holder = true;
+	if (before && before != best)
+		engine_hand_over(e, before, best);
+	map_put(&e->holders, key, best);
 }
 
 void engine_know_features(struct engine *e, const char *text)
@@ -82,8 +114,10 @@ static void engine_add_builtin(struct engine *e, const char *text)
 {
 	char hash[SHA256_HEX];
 
+	assert(e->n_builtin < ENGINE_BUILTIN_SETS_MAX);
 	engine_know_features(e, text);
 	features_hash(text, strlen(text), hash);
+	((struct features_known *)map_get(&e->features, hash))->builtin = true;
 	e->builtin = mem_resize(e->builtin, e->n_builtin + 1, sizeof(*e->builtin));
 	e->builtin[e->n_builtin++] = mem_strdup(hash);
 }
@@ -128,7 +162,10 @@ void engine_free(struct engine *e)
 	map_clear(&e->holders, NULL);
 	map_clear(&e->nodes, NULL);
 	map_clear(&e->sets, NULL);
+	map_clear(&e->reported, NULL);
 	map_clear(&e->features, engine_free_features);
+	map_clear(&e->zones, free);
+	free(e->due);
 	for (i = 0; i < e->n_builtin; i++)
 		free(e->builtin[i]);
 	free(e->builtin);
@@ -136,6 +173,19 @@ void engine_free(struct engine *e)
 	free(e);
 }
 
+/* A former leader's words stand until we know better, unless spec is newer than they are. */
+static void engine_take_over(struct engine *e, struct aap *aap)
+{
+	aap->status_held =
+	    aap->spec.generation == js_i64(aap->object, "status.observedGeneration", -1);
+	aap->moving_since_ms = e->start_ms;
+	engine_rollout_recall(aap);
+	engine_mark_step(e, aap);
+}
+
+/* Whoever stood by has seen all that a leader did, and nothing of it may be taken from what was
+ * seen first: who holds a name, how far a rollout is, and what status says is read from the objects
+ * as they are now. */
 void engine_start(struct engine *e, int64_t now_ms)
 {
 	struct node *node;
@@ -148,7 +198,9 @@ void engine_start(struct engine *e, int64_t now_ms)
 	while ((node = engine_next_node(e, &it)))
 		node->heard_ms = node->reported ? node->heard_ms : now_ms;
 	for (it = 0; (aap = engine_next_profile(e, &it));)
-		engine_mark_step(e, aap);
+		engine_take_over(e, aap);
+	for (it = 0; (aap = engine_next_profile(e, &it));)
+		engine_elect(e, aap->spec.name);
 }
 
 bool engine_is_started(const struct engine *e)
@@ -161,49 +213,52 @@ bool engine_has_work(const struct engine *e)
 	return e->started && e->fresh;
 }
 
-static int64_t engine_min(int64_t a, int64_t b)
+int64_t engine_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
-/* Profiles first: what they decide is what nodes are told. A profile that is marked again by its
- * own step (it never is by another's) waits for the next run. */
-int64_t engine_run(struct engine *e, int64_t now_ms)
+static void engine_run_profiles(struct engine *e)
 {
-	int64_t next = INT64_MAX;
-	struct list again;
+	struct aap *aap;
 
-	e->now_ms = now_ms;
-	if (!e->started)
-		return INT64_MAX;
-	e->fresh = false;
-	if (now_ms >= e->sweep_ms)
-		e->sweep_ms = engine_nodes_sweep(e);
-	list_init(&again);
+	while ((aap = engine_due_pop(e, e->now_ms)))
+		if (list_is_empty(&aap->dirty))
+			list_append(&e->dirty_profiles, &aap->dirty);
 	while (!list_is_empty(&e->dirty_profiles)) {
-		struct aap *aap = container_of(e->dirty_profiles.next, struct aap, dirty);
-		int64_t due;
-
+		aap = container_of(e->dirty_profiles.next, struct aap, dirty);
 		list_remove(&aap->dirty);
-		due = engine_profile_step(e, aap);
-		if (due < INT64_MAX && list_is_empty(&aap->dirty))
-			list_append(&again, &aap->dirty);
-		next = engine_min(next, due);
+		engine_profile_step(e, aap);
 	}
-	/* Those that wait for a time stay marked, so that the next run looks at them. */
-	while (!list_is_empty(&again)) {
-		struct list *item = again.next;
+}
 
-		list_remove(item);
-		list_append(&e->dirty_profiles, item);
-	}
+static void engine_run_nodes(struct engine *e)
+{
 	while (!list_is_empty(&e->dirty_nodes)) {
 		struct node *node = container_of(e->dirty_nodes.next, struct node, dirty);
 
 		list_remove(&node->dirty);
 		engine_node_step(e, node);
 	}
-	return engine_min(next, e->sweep_ms);
+}
+
+/* Profiles first: what they decide is what nodes are told. */
+int64_t engine_run(struct engine *e, int64_t now_ms)
+{
+	int64_t takeover_ms = e->start_ms + ENGINE_TAKEOVER_MS;
+
+	e->now_ms = now_ms;
+	if (!e->started)
+		return INT64_MAX;
+	if (now_ms >= e->sweep_ms)
+		e->sweep_ms = engine_nodes_sweep(e);
+	if (e->holding_back && now_ms >= takeover_ms)
+		engine_nodes_release(e);
+	engine_run_profiles(e);
+	engine_run_nodes(e);
+	e->fresh = false;
+	return engine_min(engine_min(engine_due_next(e), e->sweep_ms),
+			  e->holding_back ? takeover_ms : INT64_MAX);
 }
 
 struct aap *engine_next_profile(struct engine *e, size_t *it)
@@ -235,6 +290,11 @@ static struct aap *engine_profile_new(struct engine *e, const char *object)
 	struct aap *aap = MEM_NEW(struct aap);
 
 	list_init(&aap->dirty);
+	list_init(&aap->revisions);
+	list_init(&aap->fetches);
+	aap->step_ms = aap->plan_ms = aap->status_ms = INT64_MAX;
+	engine_rollout_init(aap);
+	engine_place_builtin(e, aap);
 	aap->accept_message = mem_strdup("");
 	aap->status_held = true;
 	map_put(&e->profiles, object, aap);
@@ -246,6 +306,13 @@ static bool engine_is_same_order(const struct profile *a, const struct profile *
 {
 	return a->generation == b->generation && a->deleting == b->deleting &&
 	       a->has_finalizer == b->has_finalizer && a->adopt == b->adopt;
+}
+
+static bool engine_is_same_wish(const struct rollout_wish *a, const struct rollout_wish *b)
+{
+	return str_equal(a->pause, b->pause) && str_equal(a->resume, b->resume) &&
+	       str_equal(a->promote, b->promote) && str_equal(a->abort, b->abort) &&
+	       str_equal(a->restart, b->restart);
 }
 
 /* Whether a profile of somebody else's may be replaced is part of what each node is told. */
@@ -268,9 +335,11 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 
 	if (first ? spec->generation != js_i64(obj, "status.observedGeneration", -1)
 		  : spec->generation != aap->spec.generation)
-		aap->status_held = false;
+		aap->status_held = false; /* see also engine_take_over() */
 	if (!first && spec->generation != aap->spec.generation)
 		aap->reselect = true;
+	if (spec->generation != aap->spec.generation)
+		write_rate_reset(&aap->news_rate); /* this is a user's doing */
 	if (first || spec->generation != aap->spec.generation ||
 	    spec->deleting != aap->spec.deleting)
 		aap->moving_since_ms = now_ms;
@@ -278,15 +347,24 @@ static void engine_profile_update(struct engine *e, struct aap *aap, struct prof
 		aap->deleting_since_ms = now_ms;
 	if (spec->adopt != aap->spec.adopt)
 		engine_tell_adoption(e, aap);
+	if (!first && !engine_is_same_wish(&spec->wish, &aap->spec.wish)) {
+		aap->status_held = false;
+		aap->rollout.due = true;
+		write_rate_reset(&aap->news_rate);
+	}
 	profile_clear(&aap->spec);
 	aap->spec = *spec;
 	json_object_put(aap->object);
 	aap->object = json_object_get(obj);
+	if (first)
+		engine_rollout_recall(aap);
 	engine_mark_profile(e, aap);
 	if (same)
 		return;
 	aap->finalizer_asked = false;
 	engine_profile_want(e, aap);
+	if (!e->started)
+		engine_revisions_tidy(aap); /* which no step does meanwhile */
 	if (first || !str_equal(old_name, aap->spec.name)) {
 		engine_elect(e, aap->spec.name);
 		if (!first)
@@ -326,11 +404,12 @@ void engine_profile_gone(struct engine *e, const char *object)
 	if (!aap)
 		return;
 	name = mem_strdup(aap->spec.name);
+	engine_elect(e, name);
 	while (map_next(&aap->placements, &it, NULL, &value))
 		engine_unplace(e, value);
 	list_remove(&aap->dirty);
+	engine_due_set(e, aap, INT64_MAX);
 	engine_profile_free(aap);
-	engine_elect(e, name);
 }
 
 void engine_uninstall(struct engine *e)
@@ -345,73 +424,21 @@ void engine_uninstall(struct engine *e)
 
 /* Answers. */
 
-static struct revision *engine_revision(struct engine *e, const char *object, const char *id,
-					struct aap **ret_aap)
-{
-	struct aap *aap = engine_profile(e, object);
-
-	*ret_aap = aap;
-	if (aap && aap->wanted && strcmp(aap->wanted->id, id) == 0)
-		return aap->wanted;
-	if (aap && aap->served && strcmp(aap->served->id, id) == 0)
-		return aap->served;
-	return NULL;
-}
-
-static void engine_fill_build(struct build *build, const struct compiled *res)
-{
-	build->state = res->state;
-	build->forbidden = res->forbidden;
-	mem_replace(&build->message, mem_strdup(res->message ? res->message : ""));
-	if (res->state != BUILD_OK)
-		return;
-	build->lost = false;
-	memcpy(build->artefact, res->artefact, sizeof(build->artefact));
-	build->size = res->size;
-	sync_hashes_free(build->hashes, build->n_hashes);
-	build->n_hashes = res->n_hashes;
-	sync_hashes_copy(res->hashes, res->n_hashes, &build->hashes);
-}
-
-void engine_compiled(struct engine *e, const char *object, const char *revision,
-		     const char *features, const struct compiled *res, int64_t now_ms)
-{
-	struct aap *aap;
-	struct revision *rev = engine_revision(e, object, revision, &aap);
-	struct build *build = rev ? map_get(&rev->builds, features) : NULL;
-	void *value;
-	size_t it = 0;
-
-	e->now_ms = now_ms;
-	if (!build || !build->asked)
-		return;
-	build->asked = false;
-	if (res->state == BUILD_WAITING) {
-		build->retry_ms = now_ms + ENGINE_COMPILE_RETRY_MS; /* not the text's fault */
-	} else {
-		engine_fill_build(build, res);
-		while (map_next(&aap->placements, &it, NULL, &value))
-			engine_place_again(e, value);
-	}
-	engine_mark_step(e, aap);
-}
-
 /* Writes that fail are tried again, ever more slowly; one that succeeds starts that over. */
-static void engine_note_write(struct engine *e, struct aap *aap, bool ok, int64_t now_ms)
+static void engine_note_write(struct engine *e, struct write_retry *retry, bool ok, int64_t now_ms)
 {
 	int64_t wait = ENGINE_RETRY_MS;
 	unsigned int i;
 
 	e->now_ms = now_ms;
 	if (ok) {
-		aap->failures = 0;
-		aap->retry_ms = 0;
+		*retry = (struct write_retry){0};
 		return;
 	}
-	for (i = 0; i < aap->failures && wait < ENGINE_RETRY_MAX_MS; i++)
+	for (i = 0; i < retry->failures && wait < ENGINE_RETRY_MAX_MS; i++)
 		wait *= 2;
-	aap->failures++;
-	aap->retry_ms = now_ms + (wait < ENGINE_RETRY_MAX_MS ? wait : ENGINE_RETRY_MAX_MS);
+	retry->failures++;
+	retry->due_ms = now_ms + engine_min(wait, ENGINE_RETRY_MAX_MS);
 }
 
 void engine_finalizer_again(struct engine *e, const char *object)
@@ -430,7 +457,7 @@ void engine_finalizer_done(struct engine *e, const char *object, bool ok, int64_
 
 	if (!aap)
 		return;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->finalizer_retry, ok, now_ms);
 	if (!ok)
 		aap->finalizer_asked = false;
 	engine_mark_step(e, aap);
@@ -439,12 +466,12 @@ void engine_finalizer_done(struct engine *e, const char *object, bool ok, int64_
 void engine_recorded(struct engine *e, const char *object, const char *revision, bool ok,
 		     int64_t now_ms)
 {
-	struct aap *aap;
-	struct revision *rev = engine_revision(e, object, revision, &aap);
+	struct aap *aap = engine_profile(e, object);
+	struct revision *rev = aap ? engine_revision_find(aap, revision) : NULL;
 
 	if (!rev)
 		return;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->record_retry, ok, now_ms);
 	rev->recording = false;
 	rev->recorded = ok;
 	engine_mark_step(e, aap);
@@ -457,7 +484,7 @@ void engine_status_written(struct engine *e, const char *object, bool ok, int64_
 	if (!aap)
 		return;
 	aap->status_writing = false;
-	engine_note_write(e, aap, ok, now_ms);
+	engine_note_write(e, &aap->status_retry, ok, now_ms);
 	if (ok)
 		aap->status_written_ms = now_ms;
 	engine_mark_profile(e, aap);
@@ -474,7 +501,18 @@ void engine_terminating(struct engine *e, const char *object, bool terminating)
 	engine_mark_step(e, aap);
 }
 
-static void engine_mark_deletions(struct engine *e)
+void engine_terminating_unknown(struct engine *e, const char *object, int64_t now_ms)
+{
+	struct aap *aap = engine_profile(e, object);
+
+	if (!aap || aap->ending != ENDING_ASKED)
+		return;
+	aap->ending = ENDING_UNKNOWN;
+	engine_note_write(e, &aap->finalizer_retry, false, now_ms);
+	engine_mark_step(e, aap);
+}
+
+void engine_mark_deletions(struct engine *e)
 {
 	struct aap *aap;
 	size_t it = 0;
@@ -515,9 +553,23 @@ void engine_node_ready(struct engine *e, const char *name, bool ready)
 		return;
 	node->away_known = true;
 	node->away_ready = ready;
+	engine_node_await(e, node);
+	node->ask_ms = 0;
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);
 	engine_mark_deletions(e);
+}
+
+void engine_node_ready_unknown(struct engine *e, const char *name, int64_t now_ms)
+{
+	struct node *node = engine_node(e, name);
+
+	if (!node || !node->away || node->away_known)
+		return;
+	node->ask_ms = now_ms + ENGINE_ASK_RETRY_MS;
+	if (e->sweep_ms > node->ask_ms)
+		e->sweep_ms = node->ask_ms;
+	e->fresh = true;
 }
 
 void engine_pods_known(struct engine *e, const char *node_name)
@@ -528,34 +580,6 @@ void engine_pods_known(struct engine *e, const char *node_name)
 
 	while (node && map_next(&node->placements, &it, NULL, &value))
 		engine_mark_profile(e, ((struct placement *)value)->aap);
-}
-
-static void engine_lose_builds(struct engine *e, struct aap *aap, struct revision *rev,
-			       const char *sha256)
-{
-	void *value;
-	size_t it = 0;
-
-	while (rev && map_next(&rev->builds, &it, NULL, &value)) {
-		struct build *build = value;
-
-		if (build->state != BUILD_OK || strcmp(build->artefact, sha256) != 0)
-			continue;
-		build->lost = true;
-		engine_mark_step(e, aap);
-	}
-}
-
-void engine_artefact_lost(struct engine *e, const char *sha256)
-{
-	struct aap *aap;
-	size_t it = 0;
-
-	while ((aap = engine_next_profile(e, &it))) {
-		engine_lose_builds(e, aap, aap->served, sha256);
-		if (aap->wanted != aap->served)
-			engine_lose_builds(e, aap, aap->wanted, sha256);
-	}
 }
 
 struct json_object *engine_status(struct engine *e, const struct aap *aap, size_t max_nodes,

@@ -17,10 +17,14 @@
  */
 
 #include "api/profile.h"
+#include "api/sync_family.h"
 #include "api/sync_msg.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "controller/placement.h"
+#include "controller/rollout_plan.h"
+#include "controller/rollout_queue.h"
+#include "controller/write_rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,9 +39,20 @@ enum {
 	ENGINE_RETRY_MAX_MS = 60 * 1000,        /* … this */
 	ENGINE_COUNTERS_MS = 1000, /* mere counters are written no more often, and the longer … */
 	ENGINE_COUNTERS_MAX_MS = 10 * 1000, /* … a rollout takes, the less often, up to this */
-	ENGINE_FEATURE_SETS_MAX = 32,       /* of a cluster */
+	ENGINE_TAKEOVER_MS = 5 * 1000, /* a new leader says nothing about what it does not … */
+	/* … know yet for so long */
+	ENGINE_ASK_RETRY_MS = 10 * 1000, /* where a Node could not be read */
+	ENGINE_FETCH_RETRY_MS = 1000,    /* doubled each time, up to ENGINE_RETRY_MAX_MS */
+	/* Agents cannot make us write without end: what they cause beyond a few writes waits. */
+	ENGINE_NEWS_BURST = 10, /* of one profile's status */
+	ENGINE_NEWS_MS = 10 * 1000,
+	ENGINE_FACTS_BURST = 10, /* of one AppArmorNode */
+	ENGINE_FACTS_MS = 30 * 1000,
+	ENGINE_STATUS_NODES_MAX = 100,
+	ENGINE_FEATURE_SETS_MAX = 32, /* of a cluster, without those that are built in */
+	ENGINE_BUILTIN_SETS_MAX = 4,
+	ENGINE_FEATURES_RETRY_MS = 10 * 60 * 1000,       /* is there room for another one now? */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
-	ENGINE_PENDING_REMOVALS_MAX = 64,                /* noted for one node */
 };
 
 /* One text as one kernel sees it. */
@@ -55,10 +70,15 @@ struct build {
 	int64_t size;
 	struct sync_hash *hashes;
 	size_t n_hashes;
+	struct sync_family family; /* what an agent says that holds just these */
+	size_t n_bytes;            /* of them in a set */
 };
 
+/* Kept while spec asks for it, it is the target or the current one, or a node was told it. */
 struct revision {
+	struct list link; /* in its aap's revisions */
 	char id[PROFILE_REVISION_SIZE];
+	size_t refs; /* placements that point to it */
 	char *name;
 	enum profile_mode mode;
 	char *text;
@@ -79,29 +99,77 @@ enum accept_state {
 /* What engine_terminating() said of a profile that is being deleted. */
 enum ending { ENDING_UNKNOWN, ENDING_ASKED, ENDING_DELETED, ENDING_UNINSTALLED };
 
+/* A revision of which only the id is known, being read from its ControllerRevision. */
+struct revision_fetch {
+	struct list link;
+	char id[PROFILE_REVISION_SIZE];
+	bool asked;
+	bool lost;          /* it cannot be had */
+	unsigned int tries; /* that have failed */
+	int64_t retry_ms;
+};
+
+/* The rollout of one profile's target: engine_rollout.c. */
+struct rollout {
+	struct rollout_state state;
+	struct rollout_plan plan;   /* the last one */
+	struct rollout_queue old;   /* candidates that hold another revision */
+	struct rollout_queue empty; /* and those that hold nothing */
+	struct list old_astray;     /* of them those not told the current revision … */
+	struct list empty_astray;   /* … and these */
+	struct list troubled;       /* those with a trouble of their own, not told the target */
+	struct list settling;       /* those that settle, by when they will have */
+	struct list told;           /* those told the target, the latest last */
+	int64_t min_ready_ms;       /* by which `settling` was reckoned */
+	int64_t told_before;        /* how many a former leader had told … */
+	int64_t told_heard;         /* … and how many of these have reported since */
+	char *blame;                /* what failed before it went back; NULL: not known */
+	bool due;                   /* a count has changed, or what users ask for */
+	bool may;                   /* nothing stands against telling nodes */
+};
+
+/* Of a kind of write that failed. Each kind waits by itself: a status that the API server refuses
+ * for good must hold up no deletion. */
+struct write_retry {
+	unsigned int failures; /* one after the other */
+	int64_t due_ms;        /* no such write before this */
+};
+
 struct aap {
 	struct profile spec;
 	struct json_object *object; /* as last seen; its status is what the API server holds */
 	struct list dirty;
+	size_t due_at;  /* place among those that wait for a time, plus 1; 0: none */
+	int64_t due_ms; /* of the earliest of these: */
+	int64_t step_ms, plan_ms, status_ms;
 
-	struct revision *wanted; /* what spec asks for */
-	struct revision *served; /* the last one accepted and recorded: what nodes are told */
+	struct list revisions;    /* all of these and those that nodes were told */
+	struct revision *wanted;  /* what spec asks for */
+	struct revision *served;  /* the target: the last one accepted and recorded */
+	struct revision *current; /* the last complete one; NULL: none, or not read back yet */
+	char current_id[PROFILE_REVISION_SIZE]; /* as status has it; "" for none */
+	bool current_lost;                      /* it cannot be had any more */
+	struct list fetches;
+	size_t n_fetches;
 	enum accept_state accept;
 	char *accept_message;    /* "" */
 	int64_t moving_since_ms; /* when something else than before was asked for */
-	bool fetching; /* the last good revision is being read from its ControllerRevision */
 
+	bool holder;           /* of its profile name: no other object of that name has a say */
 	struct map placements; /* node name -> struct placement */
 	struct placement_counts counts;
-	bool reselect; /* the selector changed, or nodes, or which profile holds the name */
-	bool step;     /* more than its status has to be looked at */
+	struct rollout rollout;
+	bool reselect; /* the selector changed, or which profile holds the name */
+	bool step;     /* more than its status and its rollout have to be looked at */
+	bool unheard;  /* it may be held where no agent has been heard of since we lead */
 	bool serving;  /* its placements are wanted: it holds the name, is enabled and not going */
-	const char *needed[ENGINE_FEATURE_SETS_MAX]; /* feature sets of the chosen nodes */
+	/* Feature sets of the chosen nodes, and how many nodes have each. */
+	const char *needed[ENGINE_FEATURE_SETS_MAX + ENGINE_BUILTIN_SETS_MAX];
+	int64_t n_on[ENGINE_FEATURE_SETS_MAX + ENGINE_BUILTIN_SETS_MAX];
 	size_t n_needed;
 
 	bool finalizer_asked;
-	unsigned int failures; /* of writes about it, one after the other */
-	int64_t retry_ms;      /* no write before this */
+	struct write_retry finalizer_retry, record_retry, status_retry;
 	enum ending ending;
 	int64_t deleting_since_ms;
 	bool waits_named; /* the Warning Event about an absent agent was sent */
@@ -110,8 +178,10 @@ struct aap {
 	bool status_dirty;
 	bool status_writing;
 	bool status_held; /* a former leader's words stand until we know better */
+	struct write_rate news_rate;
 	int64_t status_written_ms;
-	char *announced; /* the last Event's reason and revision, so that each comes once */
+	int64_t status_made_ms; /* when it was last made and nothing was to be written */
+	char *announced;        /* the last Event's reason and revision, so that each comes once */
 };
 
 /* A removal that a deletion did not wait for. */
@@ -121,38 +191,54 @@ struct pending_removal {
 	char revision[PROFILE_REVISION_SIZE];
 };
 
+/* What an agent reported last. The items, ordered by name, are shared with other nodes. */
+struct node_report {
+	const struct sync_status **items;
+	size_t n;
+	bool apparmor_enabled;
+	char *apparmor_reason; /* why not; "" */
+};
+
 struct node {
 	char *name;
 	char *uid;
 	struct json_object *labels; /* or NULL */
+	const char *zone;           /* "" for none. The engine's, for good. */
 	struct list dirty;
+	int64_t created_ms;
 	bool exists;   /* a Node object is there */
 	bool excluded; /* labels say that no agent is to be expected */
-	int64_t created_ms;
+	bool joined;   /* it came after we had begun to lead */
 
 	/* The agent, as far as it has told since we lead. */
 	bool reported;
-	bool has_object;  /* an AppArmorNode says that an agent was here once */
-	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
+	bool has_object; /* an AppArmorNode says that an agent was here once */
+	bool awaited;    /* counted among those that may hold anything: engine_node_await() */
 	bool away;
 	bool away_ready; /* Kubernetes calls the node Ready; meaningful while away */
 	bool away_known;
+	int64_t ask_ms; /* when to ask for it again; 0: it is known, or being asked */
 	bool disconnected;
-	char *agent_version, *kernel_release, *boot_id;
+	bool facts_dirty;
+	bool facts_writing;
+	struct write_rate facts_rate;
 	char features[SHA256_HEX];
+	char report_hash[SHA256_HEX];
+	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
+	char *agent_version, *kernel_release, *boot_id;
 	char *features_problem; /* why its feature set was not taken, or NULL */
 	const char *features_reason;
-	int64_t features_new_ms; /* when it last brought a new one; 0: never */
-	struct sync_report report;
-	char report_hash[SHA256_HEX];
+	int64_t features_retry_ms; /* when it may be brought again; INT64_MAX: never */
+	const char *kernel;        /* its feature set where the text is known, else NULL */
+	int64_t features_new_ms;   /* when it last brought a new one; 0: never */
+	struct node_report report;
 
 	struct map placements; /* profile object's name -> struct placement */
 	struct pending_removal *removals;
 	size_t n_removals;
-	bool facts_dirty;
-	bool facts_writing;
 
 	struct set_body *set; /* what it should hold; NULL: not made yet */
+	bool parting;         /* it may hold what its set does not tell it to load any more */
 	void *poll;           /* for the server of agents: its held request */
 };
 
@@ -162,15 +248,28 @@ struct set_body {
 	char key[SHA256_HEX]; /* of the choices that it was made from */
 	char hash[SHA256_HEX];
 	char *text; /* a JSON array */
+	char *keep; /* another: of names that the node keeps as it has them; NULL: none */
 };
 
 struct placement {
 	struct aap *aap;
 	struct node *node;
 	bool selected;
-	const struct revision *assigned; /* NULL: nothing yet */
+	struct revision *assigned; /* what it was told; NULL: nothing yet */
+	struct revision *before;   /* told while there is no build of that for its kernel */
+	bool left_out;             /* the node's set had no room for it */
+	bool in_set;               /* the node's set says that it is to be loaded there … */
+	bool may_hold; /* … or did so, and no report made since then says that it is not */
 	struct placement_state state;
 	int64_t since_ms; /* of the state */
+
+	/* What the rollout knows: engine_rollout.c. */
+	const char *kernel;           /* it is counted in needed[] for this feature set */
+	struct placement_share share; /* as it is counted */
+	int64_t loaded_ms;            /* since when it is Loaded with the target; 0: it is not */
+	struct rollout_entry entry;
+	struct list link; /* in one of the rollout's lists, by class */
+	struct list told; /* in its list of those told */
 };
 
 struct engine;
@@ -187,13 +286,15 @@ struct engine_ops {
 	void (*record)(void *data, const struct aap *aap, const struct revision *rev);
 	/* Read a ControllerRevision. Answer: engine_fetched(). */
 	void (*fetch)(void *data, const struct aap *aap, const char *revision);
-	/* All desired nodes hold `served`: old ControllerRevisions may go. No answer. */
+	/* The current revision is another one: old ControllerRevisions may go. No answer. */
 	void (*completed)(void *data, const struct aap *aap);
 	/* Write status, which is taken over. Answer: engine_status_written(). */
 	void (*write_status)(void *data, const struct aap *aap, struct json_object *status);
-	/* Is the CRD or our namespace Terminating? Answer: engine_terminating(). */
+	/* Is the CRD or our namespace Terminating? Answer: engine_terminating(), or
+	 * engine_terminating_unknown(). */
 	void (*ask_terminating)(void *data, const struct aap *aap);
-	/* Is this node Ready in Kubernetes? Answer: engine_node_ready(). */
+	/* Is this node Ready in Kubernetes? Answer: engine_node_ready(), or
+	 * engine_node_ready_unknown(). */
 	void (*ask_ready)(void *data, const struct node *node);
 	/* Bring its AppArmorNode up to date. Answer: engine_node_written(). */
 	void (*write_node)(void *data, const struct node *node);
@@ -229,15 +330,20 @@ int64_t engine_run(struct engine *engine, int64_t now_ms);
 /* True while facts wait for engine_run(). */
 bool engine_has_work(const struct engine *engine);
 
+/* What whoever keeps AppArmorProfiles in memory does to each before: status.nodes, which is by far
+ * the largest part and seldom read, becomes its own text, a tenth of the size. */
+void engine_profile_trim(struct json_object *obj);
+
 /* Facts: objects. The json_object is borrowed; a reference is taken. */
 void engine_profile_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);
 void engine_profile_gone(struct engine *engine, const char *object);
 void engine_node_seen(struct engine *engine, struct json_object *obj, int64_t now_ms);
 void engine_node_gone(struct engine *engine, const char *name);
-/* An AppArmorNode as found at the start, or when it appears: an agent was there, with these
- * removals pending (taken over). */
+/* An AppArmorNode: an agent was there once. It appeared with these removals pending (`is_new`: they
+ * are more beside those known), or somebody else than us has changed them: a person may take one
+ * back, and another leader note one. `removals` is taken over. */
 void engine_node_object_seen(struct engine *engine, const char *name,
-			     struct pending_removal *removals, size_t n);
+			     struct pending_removal *removals, size_t n, bool is_new);
 
 /* The CRD or our namespace is going: finalizers come off and nothing is unloaded any more. */
 void engine_uninstall(struct engine *engine);
@@ -286,11 +392,18 @@ void engine_finalizer_again(struct engine *engine, const char *object);
 void engine_finalizer_done(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_recorded(struct engine *engine, const char *object, const char *revision, bool ok,
 		     int64_t now_ms);
+/* `text` NULL: there is no such revision, or it cannot be understood. */
 void engine_fetched(struct engine *engine, const char *object, const char *revision,
 		    const char *text, size_t n_text, enum profile_mode mode);
+/* It could not be read, which says nothing about it: it is asked for again. */
+void engine_unfetched(struct engine *engine, const char *object, const char *revision,
+		      int64_t now_ms);
 void engine_status_written(struct engine *engine, const char *object, bool ok, int64_t now_ms);
 void engine_terminating(struct engine *engine, const char *object, bool terminating);
 void engine_node_ready(struct engine *engine, const char *name, bool ready);
+/* The API server did not say: it is asked again, later. */
+void engine_terminating_unknown(struct engine *engine, const char *object, int64_t now_ms);
+void engine_node_ready_unknown(struct engine *engine, const char *name, int64_t now_ms);
 void engine_node_written(struct engine *engine, const char *name, bool ok, int64_t now_ms);
 void engine_pods_known(struct engine *engine, const char *node_name);
 

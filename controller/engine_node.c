@@ -1,153 +1,12 @@
-#include "controller/engine_priv.h"
-
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "policy/features.h"
+#include "controller/engine_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int engine_compare_names(const void *key, const void *item)
-{
-	return strcmp(key, ((const struct sync_status *)item)->name);
-}
-
-/* Reports are ordered by name: the decoder has seen to it. */
-const struct sync_status *engine_report_of(const struct node *node, const char *name)
-{
-	if (node->report.n == 0)
-		return NULL;
-	return bsearch(name, node->report.items, node->report.n, sizeof(*node->report.items),
-		       engine_compare_names);
-}
-
-/* Sets. */
-
-static void engine_set_unref(struct engine *e, struct set_body *set)
-{
-	if (!set || --set->refs > 0)
-		return;
-	map_del(&e->sets, set->key);
-	free(set->text);
-	free(set);
-}
-
-/* What one placement adds to its node's set; false for nothing. The item borrows. */
-static bool engine_set_item(const struct placement *p, struct sync_item *item)
-{
-	const struct build *build = engine_build(p->assigned, p->node->features);
-
-	*item = (struct sync_item){.name = p->aap->spec.name, .uid = p->aap->spec.uid};
-	if (!p->selected) {
-		item->want = SYNC_ABSENT;
-		return p->state.state == NODE_DRAINING;
-	}
-	if (!build || build->state != BUILD_OK || p->node->features_reason)
-		return false;
-	item->want = SYNC_LOADED;
-	memcpy(item->revision, p->assigned->id, sizeof(item->revision));
-	item->mode = p->assigned->mode;
-	item->adopt = p->aap->spec.adopt;
-	memcpy(item->artefact, build->artefact, sizeof(item->artefact));
-	item->artefact_size = build->size;
-	item->hashes = build->hashes;
-	item->n_hashes = build->n_hashes;
-	return true;
-}
-
-/* A removal that a deletion did not wait for, told to the agent that has come back. */
-static bool engine_set_removal(struct engine *e, const struct node *node,
-			       const struct pending_removal *removal, struct sync_item *item)
-{
-	const struct sync_status *report = engine_report_of(node, removal->profile);
-
-	*item =
-	    (struct sync_item){.name = removal->profile, .uid = removal->uid, .want = SYNC_ABSENT};
-	return report && report->state != SYNC_STATE_ABSENT && !engine_holder(e, removal->profile);
-}
-
-static int engine_compare_items(const void *a, const void *b)
-{
-	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
-}
-
-static size_t engine_set_items(struct engine *e, const struct node *node, struct sync_item *items)
-{
-	void *value;
-	size_t it = 0, n = 0, i;
-
-	while (map_next(&node->placements, &it, NULL, &value))
-		if (n < SYNC_ITEMS_MAX && engine_set_item(value, &items[n]))
-			n++;
-	for (i = 0; i < node->n_removals && n < SYNC_ITEMS_MAX; i++)
-		if (engine_set_removal(e, node, &node->removals[i], &items[n]))
-			n++;
-	qsort(items, n, sizeof(*items), engine_compare_items);
-	return n;
-}
-
-/* The choices stand for the text that they lead to, and are far shorter. */
-static void engine_set_key(const struct sync_item *items, size_t n, char out[SHA256_HEX])
-{
-	struct buf key = BUF_INIT(SIZE_MAX);
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		buf_addf(&key, "%s/%s/%d%d/%s/%s\n", items[i].name, items[i].uid, items[i].want,
-			 items[i].adopt, items[i].revision, items[i].artefact);
-	sha256_hex(buf_text(&key), key.len, out);
-	buf_clear(&key);
-}
-
-static struct set_body *engine_set_new(struct engine *e, const struct sync_item *items, size_t n,
-				       const char *key)
-{
-	struct set_body *set = MEM_NEW(struct set_body);
-	struct json_object *obj = sync_set_encode(items, n);
-
-	memcpy(set->key, key, sizeof(set->key));
-	set->text = mem_strdup(js_print(obj, NULL));
-	sha256_hex(set->text, strlen(set->text), set->hash);
-	json_object_put(obj);
-	map_put(&e->sets, key, set);
-	return set;
-}
-
-/* True when the node's set is another than before. */
-static bool engine_make_set(struct engine *e, struct node *node)
-{
-	CLEANUP(mem_freep)
-	struct sync_item *items = mem_alloc(node->placements.n + node->n_removals, sizeof(*items));
-	size_t n = engine_set_items(e, node, items);
-	struct set_body *set;
-	char key[SHA256_HEX];
-
-	engine_set_key(items, n, key);
-	if (node->set && strcmp(node->set->key, key) == 0)
-		return false;
-	set = map_get(&e->sets, key);
-	if (!set)
-		set = engine_set_new(e, items, n, key);
-	set->refs++;
-	engine_set_unref(e, node->set);
-	node->set = set;
-	return true;
-}
-
-void engine_node_step(struct engine *e, struct node *node)
-{
-	if (node->reported && engine_make_set(e, node))
-		e->ops->set_changed(e->data, node);
-	if (node->facts_dirty && !node->facts_writing && node->exists) {
-		node->facts_dirty = false;
-		node->facts_writing = true;
-		e->ops->write_node(e->data, node);
-	}
-}
-
-/* Nodes as Kubernetes has them. */
+/* Nodes, as Kubernetes has them and as their agents come and go. */
 
 static bool engine_label_is(struct json_object *labels, const char *key, const char *value)
 {
@@ -163,29 +22,61 @@ static bool engine_is_excluded(struct json_object *labels)
 	       engine_label_is(labels, "type", "virtual-kubelet");
 }
 
-static void engine_reselect_all(struct engine *e)
+/* Is it chosen, by each profile? One that is to look at all its nodes soon will see it then. */
+static void engine_reselect(struct engine *e, struct node *node)
 {
 	struct aap *aap;
 	size_t it = 0;
 
-	while ((aap = engine_next_profile(e, &it))) {
-		aap->reselect = true;
-		engine_mark_step(e, aap);
+	while ((aap = engine_next_profile(e, &it)))
+		if (!aap->reselect)
+			engine_select_node(e, aap, node);
+}
+
+static const char *engine_zone(struct engine *e, struct json_object *labels)
+{
+	struct json_object *label = js_get(labels, "topology.kubernetes.io/zone");
+	const char *name = label ? json_object_get_string(label) : "";
+	char *zone = map_get(&e->zones, name);
+
+	if (!zone) {
+		zone = mem_strdup(name);
+		map_put(&e->zones, name, zone);
 	}
+	return zone;
+}
+
+/* What is being removed looks otherwise once all have been heard of. */
+static void engine_mark_leaving(struct engine *e)
+{
+	struct aap *aap;
+	size_t it = 0;
+
+	while ((aap = engine_next_profile(e, &it)))
+		if (engine_is_leaving(aap))
+			engine_mark_profile(e, aap);
+}
+
+void engine_node_await(struct engine *e, struct node *node)
+{
+	bool dead = node->away && node->away_known && !node->away_ready;
+	bool awaited = node->exists && node->has_object && !node->reported && !dead;
+	size_t before = e->n_awaited;
+
+	if (awaited == node->awaited)
+		return;
+	node->awaited = awaited;
+	e->n_awaited = awaited ? before + 1 : before - 1;
+	if (before == 0 || e->n_awaited == 0)
+		engine_mark_leaving(e);
 }
 
 void engine_node_free(struct engine *e, struct node *node)
 {
-	size_t i;
-
 	engine_set_unref(e, node->set);
-	for (i = 0; i < node->n_removals; i++) {
-		free(node->removals[i].profile);
-		free(node->removals[i].uid);
-	}
-	free(node->removals);
+	engine_removals_free(node->removals, node->n_removals);
 	map_clear(&node->placements, NULL);
-	sync_report_clear(&node->report);
+	engine_report_drop(e, &node->report);
 	json_object_put(node->labels);
 	free(node->agent_version);
 	free(node->kernel_release);
@@ -206,6 +97,8 @@ static struct node *engine_node_need(struct engine *e, const char *name)
 	node = MEM_NEW(struct node);
 	node->name = mem_strdup(name);
 	node->heard_ms = e->now_ms;
+	node->joined = e->started;
+	node->zone = engine_zone(e, NULL);
 	list_init(&node->dirty);
 	map_put(&e->nodes, name, node);
 	return node;
@@ -232,14 +125,18 @@ void engine_node_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
 		return;
 	if (!node->exists)
 		node->heard_ms = now_ms;
+	node->joined = node->joined || (!node->exists && e->started);
 	node->exists = true;
 	mem_replace(&node->uid, mem_strdup(uid));
 	clock_parse(js_str(obj, "metadata.creationTimestamp"), &node->created_ms);
 	json_object_put(node->labels);
 	node->labels = json_object_get(labels);
 	node->excluded = engine_is_excluded(labels);
-	e->sweep_ms = 0;
-	engine_reselect_all(e);
+	engine_node_await(e, node);
+	node->zone = engine_zone(e, labels);
+	e->sweep_ms = engine_min(e->sweep_ms, node->heard_ms + ENGINE_AGENT_AWAY_MS);
+	engine_reselect(e, node);
+	engine_mark_deletions(e);
 }
 
 void engine_node_gone(struct engine *e, const char *name)
@@ -255,29 +152,28 @@ void engine_node_gone(struct engine *e, const char *name)
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_unplace(e, value);
 	list_remove(&node->dirty);
+	node->exists = false;
+	engine_node_await(e, node);
+	engine_drop_kernel(e, node);
 	engine_node_free(e, node);
-	engine_reselect_all(e);
+	engine_mark_deletions(e);
 }
 
 void engine_node_object_seen(struct engine *e, const char *name, struct pending_removal *removals,
-			     size_t n)
+			     size_t n, bool is_new)
 {
 	struct node *node = engine_node_need(e, name);
 
 	node->has_object = true;
-	if (node->n_removals > 0 || n == 0 || n > ENGINE_PENDING_REMOVALS_MAX) {
-		size_t i;
-
-		for (i = 0; i < n; i++) {
-			free(removals[i].profile);
-			free(removals[i].uid);
-		}
-		free(removals);
+	engine_node_await(e, node);
+	if (!engine_removals_take(node, removals, n, is_new))
 		return;
-	}
-	node->removals = removals;
-	node->n_removals = n;
+	/* What is being written now says otherwise. */
+	node->facts_dirty = node->facts_dirty || node->facts_writing;
+	if (node->reported && !node->away)
+		engine_removals_settle(e, node);
 	engine_mark_node(e, node);
+	engine_mark_deletions(e);
 }
 
 /* Agents that have not been heard of for a while. */
@@ -288,10 +184,35 @@ static void engine_node_away(struct engine *e, struct node *node)
 
 	node->away = true;
 	node->away_known = false;
+	node->ask_ms = 0;
+	engine_node_await(e, node);
 	if (node->exists)
 		e->ops->ask_ready(e->data, node);
 	while (map_next(&node->placements, &it, NULL, &value))
 		engine_place_again(e, value);
+	engine_mark_deletions(e);
+}
+
+/* Where the API server did not say whether it is Ready. Returns when to look again. */
+static int64_t engine_node_ask_again(struct engine *e, struct node *node)
+{
+	if (!node->away || !node->exists || !node->ask_ms)
+		return INT64_MAX;
+	if (e->now_ms < node->ask_ms)
+		return node->ask_ms;
+	node->ask_ms = 0;
+	e->ops->ask_ready(e->data, node);
+	return INT64_MAX;
+}
+
+/* A feature set that was refused for a time: its agent is asked for it once more. */
+static int64_t engine_node_features_again(struct engine *e, struct node *node)
+{
+	if (!node->features_reason || e->now_ms < node->features_retry_ms)
+		return node->features_reason ? node->features_retry_ms : INT64_MAX;
+	if (node->poll)
+		e->ops->set_changed(e->data, node);
+	return INT64_MAX;
 }
 
 int64_t engine_nodes_sweep(struct engine *e)
@@ -313,6 +234,8 @@ int64_t engine_nodes_sweep(struct engine *e)
 		}
 		if (node->facts_dirty && !node->facts_writing)
 			engine_mark_node(e, node);
+		next = engine_min(next, engine_node_ask_again(e, node));
+		next = engine_min(next, engine_node_features_again(e, node));
 		if (!node->away)
 			next = away < next ? away : next;
 		else if (!node->disconnected && disconnected > e->now_ms)
@@ -321,156 +244,38 @@ int64_t engine_nodes_sweep(struct engine *e)
 	return next;
 }
 
-/* Agents. */
-
-static void engine_refuse_features(struct node *node, const char *reason, const char *message)
+void engine_nodes_release(struct engine *e)
 {
-	node->features_reason = reason;
-	mem_replace(&node->features_problem, mem_strdup(message));
-}
-
-/* The text of a set that no other node has brought yet. */
-static void engine_learn_features(struct engine *e, struct node *node,
-				  const struct sync_request *req)
-{
-	struct err err;
-
-	if (features_check(req->features_text, strlen(req->features_text), &err) < 0) {
-		engine_refuse_features(node, "BadFeatureSet", err.msg);
-		return;
-	}
-	if (e->features.n >= ENGINE_FEATURE_SETS_MAX) {
-		engine_refuse_features(
-		    node, "TooManyFeatureSets",
-		    "the cluster's kernels have 32 different feature sets already: "
-		    "bring this node's kernel in line with others");
-		return;
-	}
-	if (node->features_new_ms &&
-	    e->now_ms < node->features_new_ms + ENGINE_FEATURE_SET_PER_NODE_MS) {
-		engine_refuse_features(node, "TooManyFeatureSets",
-				       "this node brought a new feature set less than an hour ago");
-		return;
-	}
-	engine_know_features(e, req->features_text);
-	node->features_new_ms = e->now_ms;
-}
-
-static void engine_take_features(struct engine *e, struct node *node, struct sync_request *req)
-{
-	bool changed = strcmp(node->features, req->features) != 0;
-
-	if (*req->features && req->features_text && !engine_features_text(e, req->features)) {
-		node->features_reason = NULL;
-		engine_learn_features(e, node, req);
-		changed = true;
-	} else if (changed) {
-		node->features_reason = NULL;
-	}
-	if (!changed)
-		return;
-	memcpy(node->features, req->features, sizeof(node->features));
-	engine_reselect_all(e);
-}
-
-bool engine_wants_features(const struct engine *e, const struct node *node)
-{
-	return *node->features && !node->features_reason &&
-	       !engine_features_text(e, node->features);
-}
-
-static void engine_take_words(struct node *node, struct sync_request *req)
-{
-	if (!str_equal(node->agent_version, req->agent_version) ||
-	    !str_equal(node->kernel_release, req->kernel_release) ||
-	    !str_equal(node->boot_id, req->boot_id) || strcmp(node->features, req->features) != 0 ||
-	    node->disconnected)
-		node->facts_dirty = true;
-	mem_replace(&node->agent_version, STEAL(req->agent_version));
-	mem_replace(&node->kernel_release, STEAL(req->kernel_release));
-	mem_replace(&node->boot_id, STEAL(req->boot_id));
-}
-
-static size_t engine_count_orphans(const struct sync_report *report)
-{
-	size_t n = 0, i;
-
-	for (i = 0; i < report->n; i++)
-		n += report->items[i].state == SYNC_STATE_ORPHAN;
-	return n;
-}
-
-/* A profile that its node's report speaks of has a placement there, chosen or not. */
-static void engine_place_reported(struct engine *e, struct node *node)
-{
-	size_t i;
-
-	for (i = 0; i < node->report.n; i++) {
-		struct aap *aap = engine_holder(e, node->report.items[i].name);
-
-		if (aap && node->report.items[i].state != SYNC_STATE_ABSENT)
-			engine_place(e, aap, node);
-	}
-}
-
-static void engine_take_report(struct engine *e, struct node *node, struct sync_request *req)
-{
-	bool enabled = node->report.apparmor_enabled;
-	size_t orphans = engine_count_orphans(&node->report);
-
-	sync_report_clear(&node->report);
-	node->report = req->report;
-	req->report = (struct sync_report){0};
-	memcpy(node->report_hash, req->report_hash, sizeof(node->report_hash));
-	if (!node->reported || enabled != node->report.apparmor_enabled ||
-	    orphans != engine_count_orphans(&node->report))
-		node->facts_dirty = true;
-	node->reported = true;
-	engine_place_reported(e, node);
-	engine_removals_settle(e, node);
-}
-
-enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
-				       const char *node_uid, struct sync_request *req,
-				       int64_t now_ms)
-{
-	struct node *node = engine_node(e, node_name);
-	bool changed;
-	void *value;
+	struct node *node;
 	size_t it = 0;
 
-	e->now_ms = now_ms;
-	if (!node || !node->exists || !str_equal(node->uid, node_uid))
-		return REPORT_UNKNOWN_NODE;
-	changed = node->away || req->has_report;
-	node->heard_ms = now_ms;
-	node->away = false;
-	engine_take_words(node, req);
-	node->disconnected = false;
-	engine_take_features(e, node, req);
-	if (req->has_report)
-		engine_take_report(e, node, req);
-	while (changed && map_next(&node->placements, &it, NULL, &value))
-		engine_place_again(e, value);
-	if (changed || node->facts_dirty || !node->set)
-		engine_mark_node(e, node);
-	return REPORT_TAKEN;
+	e->holding_back = false;
+	while ((node = engine_next_node(e, &it)))
+		if (node->reported && !node->set)
+			engine_mark_node(e, node);
 }
 
-size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max)
+/* Where it changed often of late, it waits for a sweep. */
+static void engine_write_facts(struct engine *e, struct node *node)
 {
-	void *value;
-	size_t it = 0, n = 0;
+	int64_t due = write_rate_due(&node->facts_rate, ENGINE_FACTS_BURST, ENGINE_FACTS_MS);
 
-	while (n < max && map_next(&node->placements, &it, NULL, &value)) {
-		const struct placement *p = value;
-		const struct build *build = engine_build(p->assigned, node->features);
-		const struct sync_status *report = engine_report_of(node, p->aap->spec.name);
-
-		if (!p->selected || !build || build->state != BUILD_OK ||
-		    (report && strcmp(report->revision, p->assigned->id) == 0))
-			continue;
-		ret[n++] = (struct lacking){build->artefact, build->size};
+	if (e->now_ms < due) {
+		e->sweep_ms = engine_min(e->sweep_ms, due);
+		return;
 	}
-	return n;
+	write_rate_take(&node->facts_rate, ENGINE_FACTS_MS, e->now_ms);
+	node->facts_dirty = false;
+	node->facts_writing = true;
+	e->ops->write_node(e->data, node);
+}
+
+void engine_node_step(struct engine *e, struct node *node)
+{
+	if (node->reported && engine_set_is_early(e, node))
+		e->holding_back = true;
+	else if (node->reported && engine_set_make(e, node))
+		e->ops->set_changed(e->data, node);
+	if (node->facts_dirty && !node->facts_writing && node->exists)
+		engine_write_facts(e, node);
 }

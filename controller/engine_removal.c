@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "controller/engine_priv.h"
 
 #include <stdlib.h>
@@ -11,7 +12,12 @@
  *
  *  - a node that is not Ready, or whose agent has been away for ENGINE_DELETE_WAIT_MS: the removal
  * is noted in its AppArmorNode, and its agent is told when it comes back;
- *  - a node where no agent has ever been, or that is no more.
+ *  - a node where no agent has ever been, or that is no more. Of one that was there before we led,
+ * and has no AppArmorNode, that is not known at once: a former leader may have told its agent
+ * something and died before it wrote that there is one.
+ *
+ * There is room for as many removals as a node may hold profiles. Where it is full the deletion
+ * waits: to forget an older one would leave its profile there for ever.
  *
  * Before anything is removed the API server is asked whether it is Hauberk that is going (the CRD
  * or our namespace is Terminating): then the finalizer comes off and nothing is unloaded.
@@ -30,7 +36,7 @@ static struct removal removal_judge(const struct aap *aap, const struct node *no
 	const struct placement *p = map_get(&aap->placements, node->name);
 	int64_t until = aap->deleting_since_ms + ENGINE_DELETE_WAIT_MS;
 
-	if (!node->exists || node->excluded || (!node->reported && !node->has_object))
+	if (!node->exists || (!node->reported && !node->has_object && (node->joined || node->away)))
 		return (struct removal){.verdict = REMOVAL_DONE};
 	if (node->reported && !p)
 		return (struct removal){.verdict = REMOVAL_DONE};
@@ -74,8 +80,8 @@ static bool removal_note(struct engine *e, const struct aap *aap, struct node *n
 
 	if (removal)
 		return !node->facts_dirty && !node->facts_writing;
-	if (node->n_removals == ENGINE_PENDING_REMOVALS_MAX)
-		removal_drop(node, &node->removals[0]);
+	if (node->n_removals == SYNC_ITEMS_MAX)
+		return false;
 	node->removals = mem_resize(node->removals, node->n_removals + 1, sizeof(*removal));
 	removal = &node->removals[node->n_removals++];
 	*removal = (struct pending_removal){.profile = mem_strdup(aap->spec.name),
@@ -83,8 +89,64 @@ static bool removal_note(struct engine *e, const struct aap *aap, struct node *n
 	if (aap->served)
 		memcpy(removal->revision, aap->served->id, sizeof(removal->revision));
 	node->facts_dirty = true;
+	write_rate_reset(&node->facts_rate); /* a deletion waits for it */
 	engine_mark_node(e, node);
 	return false;
+}
+
+void engine_removals_free(struct pending_removal *removals, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		free(removals[i].profile);
+		free(removals[i].uid);
+	}
+	free(removals);
+}
+
+static bool removals_are_same(const struct node *node, const struct pending_removal *removals,
+			      size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct pending_removal *mine = removal_find(node, removals[i].profile);
+
+		if (!mine || !str_equal(mine->uid, removals[i].uid))
+			return false;
+	}
+	return n == node->n_removals;
+}
+
+/* Those of which nothing is known yet. */
+static bool removals_add(struct node *node, struct pending_removal *removals, size_t n)
+{
+	size_t before = node->n_removals, i;
+
+	node->removals = mem_resize(node->removals, before + n, sizeof(*removals));
+	for (i = 0; i < n && node->n_removals < SYNC_ITEMS_MAX; i++) {
+		if (removal_find(node, removals[i].profile))
+			continue;
+		node->removals[node->n_removals++] = removals[i];
+		removals[i] = (struct pending_removal){0};
+	}
+	engine_removals_free(removals, n);
+	return node->n_removals > before;
+}
+
+bool engine_removals_take(struct node *node, struct pending_removal *removals, size_t n, bool add)
+{
+	if (add)
+		return removals_add(node, removals, n);
+	if (removals_are_same(node, removals, n)) {
+		engine_removals_free(removals, n);
+		return false;
+	}
+	engine_removals_free(node->removals, node->n_removals);
+	node->removals = removals;
+	node->n_removals = n;
+	return true;
 }
 
 void engine_removals_settle(struct engine *e, struct node *node)
@@ -148,6 +210,8 @@ int64_t engine_removal_step(struct engine *e, struct aap *aap)
 
 	if (!aap->spec.has_finalizer || aap->finalizer_asked)
 		return INT64_MAX;
+	if (aap->ending == ENDING_UNKNOWN && e->now_ms < aap->finalizer_retry.due_ms)
+		return aap->finalizer_retry.due_ms;
 	if (aap->ending == ENDING_UNKNOWN) {
 		aap->ending = ENDING_ASKED;
 		e->ops->ask_terminating(e->data, aap);
@@ -180,23 +244,55 @@ static void removal_say_holders(struct engine *e, const struct node *node,
 		buf_add_str(out, ")");
 }
 
+size_t engine_removal_dead(struct engine *e)
+{
+	struct node *node;
+	size_t n = 0, it = 0;
+
+	while ((node = engine_next_node(e, &it)))
+		n += node->exists && node->has_object && !node->reported && !node->awaited;
+	return n;
+}
+
+/* Those of which nobody knows whether they hold it. Walked only while there are any. */
+static size_t removal_say_awaited(struct engine *e, const struct aap *aap, size_t n,
+				  struct buf *out)
+{
+	struct node *node;
+	size_t it = 0;
+
+	while (e->n_awaited > 0 && (node = engine_next_node(e, &it))) {
+		if (!node->awaited || map_get(&aap->placements, node->name) || n++ >= 5)
+			continue;
+		buf_addf(out, "%s%s (its agent has not reported yet)",
+			 n == 1 ? "waiting for " : ", ", node->name);
+	}
+	return n;
+}
+
 char *engine_removal_why(struct engine *e, const struct aap *aap)
 {
+	const struct placement *first[5];
 	struct buf out = BUF_INIT(1024);
-	size_t n = 0, it = 0;
+	size_t n = 0, it = 0, i;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 
-		if (p->selected || (p->node->reported && p->state.state != NODE_DRAINING))
-			continue;
-		if (n++ >= 5)
-			continue;
-		buf_add_str(&out, n == 1 ? "waiting for " : ", ");
-		buf_add_str(&out, p->node->name);
-		removal_say_holders(e, p->node, engine_report_of(p->node, aap->spec.name), &out);
+		if (!p->selected && (!p->node->reported || p->state.state == NODE_DRAINING))
+			engine_note_first(first, n++, 5, p);
 	}
+	for (i = 0; i < n && i < 5; i++) {
+		const struct placement *p = first[i];
+
+		buf_add_str(&out, i == 0 ? "waiting for " : ", ");
+		buf_add_str(&out, p->node->name);
+		if (p->node->n_removals == SYNC_ITEMS_MAX)
+			buf_addf(&out, " (%d removals are pending there already)", SYNC_ITEMS_MAX);
+		removal_say_holders(e, p->node, engine_place_report(p), &out);
+	}
+	n = removal_say_awaited(e, aap, n, &out);
 	if (n > 5)
 		buf_addf(&out, " and %zu more nodes", n - 5);
 	return buf_steal(&out);

@@ -19,163 +19,6 @@ enum {
 	STATUS_REASONS_MAX = 16,
 };
 
-struct condition {
-	const char *type;
-	const char *status;
-	const char *reason;
-	const char *message;
-};
-
-bool engine_is_complete(const struct aap *aap)
-{
-	return aap->accept == ACCEPT_OK && aap->served && aap->served == aap->wanted &&
-	       aap->counts.ready == aap->counts.desired;
-}
-
-static const char *status_accept_reason(enum accept_state state)
-{
-	switch (state) {
-	case ACCEPT_COMPILING:
-		return "Compiling";
-	case ACCEPT_OK:
-		return "Compiled";
-	case ACCEPT_PARSE_ERROR:
-		return "ParseError";
-	case ACCEPT_FORBIDDEN:
-		return "ForbiddenPolicy";
-	case ACCEPT_NAME_CONFLICT:
-		return "NameConflict";
-	}
-	return "Compiling";
-}
-
-static bool status_is_refused(const struct aap *aap)
-{
-	return aap->accept == ACCEPT_PARSE_ERROR || aap->accept == ACCEPT_FORBIDDEN;
-}
-
-static bool status_is_leaving(const struct aap *aap)
-{
-	return aap->spec.deleting || !aap->spec.enabled;
-}
-
-/* A few failing nodes, with their reasons, for a condition's message. */
-static char *status_failures(struct engine *e, const struct aap *aap)
-{
-	struct buf out = BUF_INIT(2048);
-	size_t it = 0;
-	int64_t n = 0;
-	void *value;
-
-	(void)e;
-	while (map_next(&aap->placements, &it, NULL, &value)) {
-		const struct placement *p = value;
-		struct placement_state s;
-
-		if (p->state.state != NODE_FAILED || !p->state.desired || n++ >= 3)
-			continue;
-		s = engine_judge(p);
-		buf_addf(&out, "%s%s: %s: %.300s", n == 1 ? "" : "; ", p->node->name, s.reason,
-			 s.message ? s.message : "");
-	}
-	if (n > 3)
-		buf_addf(&out, "; and %lld more nodes", (long long)(n - 3));
-	return buf_steal(&out);
-}
-
-static char *status_ready_message(struct engine *e, const struct aap *aap, const char *reason)
-{
-	const struct placement_counts *c = &aap->counts;
-	const char *held = aap->served ? aap->served->id : NULL;
-
-	if (strcmp(reason, "InvalidPolicy") == 0)
-		return held ? mem_printf("%s; nodes keep revision %s (%lld of %lld hold it)",
-					 aap->accept_message, held, (long long)c->ready,
-					 (long long)c->desired)
-			    : mem_strdup(aap->accept_message);
-	if (strcmp(reason, "NameConflict") == 0)
-		return mem_strdup(aap->accept_message);
-	if (status_is_leaving(aap)) {
-		CLEANUP(mem_freep) char *why = engine_removal_why(e, aap);
-
-		if (*why)
-			return mem_printf("being removed: %s", why);
-		return mem_strdup(aap->spec.deleting
-				      ? "being removed"
-				      : "spec.state is Disabled: removed from every node");
-	}
-	if (strcmp(reason, "NodesFailed") == 0)
-		return status_failures(e, aap);
-	if (strcmp(reason, "NoMatchingNodes") == 0)
-		return mem_strdup(
-		    "no node matches spec.nodeSelector, so no kernel holds the profile");
-	if (aap->accept == ACCEPT_COMPILING)
-		return mem_strdup("the text is being compiled");
-	return mem_printf("%lld of %lld nodes hold revision %s", (long long)c->ready,
-			  (long long)c->desired, held ? held : aap->wanted->id);
-}
-
-/* The first that holds. */
-static struct condition status_ready(const struct aap *aap)
-{
-	const struct placement_counts *c = &aap->counts;
-	struct condition ready = {.type = "Ready", .status = "False"};
-
-	if (status_is_refused(aap))
-		ready.reason = "InvalidPolicy";
-	else if (aap->accept == ACCEPT_NAME_CONFLICT)
-		ready.reason = "NameConflict";
-	else if (status_is_leaving(aap) && (aap->spec.deleting || aap->placements.n > 0))
-		ready.reason = "RolloutInProgress";
-	else if (c->failed > 0)
-		ready.reason = "NodesFailed";
-	else if (aap->accept == ACCEPT_COMPILING || !engine_is_complete(aap))
-		ready.reason = "RolloutInProgress";
-	else
-		ready = (struct condition){.type = "Ready",
-					   .status = "True",
-					   .reason = c->desired == 0 && aap->spec.enabled
-							 ? "NoMatchingNodes"
-							 : "RolloutComplete"};
-	return ready;
-}
-
-static struct condition status_accepted(const struct aap *aap)
-{
-	const char *status = aap->accept == ACCEPT_OK          ? "True"
-			     : aap->accept == ACCEPT_COMPILING ? "Unknown"
-							       : "False";
-	const char *message = *aap->accept_message       ? aap->accept_message
-			      : aap->accept == ACCEPT_OK ? "the text compiles and is allowed"
-							 : "the text is being compiled";
-
-	return (struct condition){"Accepted", status, status_accept_reason(aap->accept), message};
-}
-
-static struct condition status_progressing(const struct aap *aap, const struct condition *ready)
-{
-	bool refused = status_is_refused(aap) || aap->accept == ACCEPT_NAME_CONFLICT;
-	bool moving = aap->served && aap->counts.ready < aap->counts.desired;
-
-	if (refused && !moving)
-		return (struct condition){"Progressing", "False", status_accept_reason(aap->accept),
-					  ready->message};
-	if (strcmp(ready->status, "True") == 0)
-		return (struct condition){"Progressing", "False", "RolloutComplete",
-					  ready->message};
-	return (struct condition){"Progressing", "True", "NodesUpdating", ready->message};
-}
-
-/* True only where a person has to act. */
-static struct condition status_stalled(const struct aap *aap, const struct condition *progressing)
-{
-	bool stalled = status_is_refused(aap) || aap->accept == ACCEPT_NAME_CONFLICT;
-
-	return (struct condition){"Stalled", stalled ? "True" : "False",
-				  stalled ? status_accept_reason(aap->accept) : progressing->reason,
-				  stalled ? aap->accept_message : ""};
-}
-
 static struct json_object *status_find(struct json_object *array, const char *key, const char *name)
 {
 	size_t i;
@@ -184,40 +27,6 @@ static struct json_object *status_find(struct json_object *array, const char *ke
 		if (str_equal(js_str(js_item(array, i), key), name))
 			return js_item(array, i);
 	return NULL;
-}
-
-static struct json_object *status_condition(const struct aap *aap, const struct condition *c,
-					    const char *now)
-{
-	struct json_object *old =
-	    status_find(js_array(aap->object, "status.conditions"), "type", c->type);
-	const char *since =
-	    str_equal(js_str(old, "status"), c->status) ? js_str(old, "lastTransitionTime") : NULL;
-	struct json_object *obj = js_new();
-
-	js_put_str(obj, "type", c->type);
-	js_put_str(obj, "status", c->status);
-	js_put_i64(obj, "observedGeneration", aap->spec.generation);
-	js_put_str(obj, "lastTransitionTime", since ? since : now);
-	js_put_str(obj, "reason", c->reason);
-	js_put_str(obj, "message", c->message);
-	return obj;
-}
-
-static struct json_object *status_conditions(struct engine *e, const struct aap *aap,
-					     const char *now)
-{
-	struct condition all[4] = {status_ready(aap), status_accepted(aap)};
-	CLEANUP(mem_freep) char *message = status_ready_message(e, aap, all[0].reason);
-	struct json_object *array = js_new_array();
-	size_t i;
-
-	all[0].message = message;
-	all[2] = status_progressing(aap, &all[0]);
-	all[3] = status_stalled(aap, &all[2]);
-	for (i = 0; i < 4; i++)
-		js_append(array, status_condition(aap, &all[i], now));
-	return array;
 }
 
 /* Failing first, then those on their way, then the rest, by name. */
@@ -244,12 +53,43 @@ static int status_compare(const void *a, const void *b)
 	return rank ? rank : strcmp(p->node->name, q->node->name);
 }
 
-static struct json_object *status_node(const struct aap *aap, const struct placement *p)
+static void status_sift(const struct placement **heap, size_t n, size_t at,
+			const struct placement *p)
 {
-	const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
+	size_t child;
+
+	while ((child = 2 * at + 1) < n) {
+		if (child + 1 < n && status_compare(&heap[child + 1], &heap[child]) > 0)
+			child++;
+		if (status_compare(&heap[child], &p) <= 0)
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = p;
+}
+
+/* One more to choose from; `n` of at most `max` are chosen. */
+static void status_offer(const struct placement **heap, size_t n, size_t max,
+			 const struct placement *p)
+{
+	size_t at = n;
+
+	if (n == max) {
+		if (max > 0 && status_compare(&p, &heap[0]) < 0)
+			status_sift(heap, n, 0, p);
+		return;
+	}
+	for (; at > 0 && status_compare(&heap[(at - 1) / 2], &p) < 0; at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = p;
+}
+
+static struct json_object *status_node(struct json_object *told, const struct placement *p)
+{
+	const struct sync_status *report = engine_place_report(p);
 	struct placement_state s = engine_judge(p);
-	struct json_object *old =
-	    status_find(js_array(aap->object, "status.nodes"), "name", p->node->name);
+	struct json_object *old = status_find(js_array(told, "nodes"), "name", p->node->name);
 	CLEANUP(mem_freep)
 	char *message =
 	    mem_strndup(s.message ? s.message : "",
@@ -274,25 +114,35 @@ static struct json_object *status_node(const struct aap *aap, const struct place
 	return obj;
 }
 
-/* At most `max` of them, and no more than fit. Returns how many were left out. */
-static size_t status_nodes(const struct aap *aap, size_t max, size_t room,
-			   struct json_object *ret_array)
+/* The first `max` of those that are listed, in order; a heap of them, the last on top, while they
+ * are looked for, so that a large fleet is walked and not sorted. Returns how many are listed. */
+static size_t status_select(const struct aap *aap, const struct placement **first, size_t max)
 {
-	CLEANUP(mem_freep)
-	const struct placement **all =
-	    mem_alloc(aap->placements.n, sizeof(const struct placement *));
-	size_t n = 0, it = 0, i, len;
+	size_t n = 0, it = 0;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 
-		if (p->state.state != NODE_GONE)
-			all[n++] = p;
+		if (p->state.state == NODE_GONE)
+			continue;
+		status_offer(first, n < max ? n : max, max, p);
+		n++;
 	}
-	qsort(all, n, sizeof(const struct placement *), status_compare);
+	qsort(first, n < max ? n : max, sizeof(const struct placement *), status_compare);
+	return n;
+}
+
+/* At most `max` of them, and no more than fit. Returns how many were left out. */
+static size_t status_nodes(const struct aap *aap, struct json_object *told, size_t max, size_t room,
+			   struct json_object *ret_array)
+{
+	CLEANUP(mem_freep)
+	const struct placement **first = mem_alloc(max, sizeof(const struct placement *));
+	size_t n = status_select(aap, first, max), i, len;
+
 	for (i = 0; i < n && i < max; i++) {
-		struct json_object *node = status_node(aap, all[i]);
+		struct json_object *node = status_node(told, first[i]);
 
 		js_print(node, &len);
 		if (len + 1 > room) {
@@ -371,17 +221,53 @@ static void status_put_counters(const struct aap *aap, struct json_object *statu
 
 static void status_put_revisions(const struct aap *aap, struct json_object *status)
 {
-	const char *current = js_str(aap->object, "status.currentRevision");
-
-	if (engine_is_complete(aap) && !status_is_leaving(aap) && aap->counts.desired > 0)
-		current = aap->served->id;
-	js_put_str(status, "currentRevision", current);
+	if (*aap->current_id)
+		js_put_str(status, "currentRevision", aap->current_id);
 	js_put_str(status, "updateRevision",
 		   aap->served ? aap->served->id : js_str(aap->object, "status.updateRevision"));
 }
 
-struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
-				     int64_t now_ms)
+static void status_put_rollout(const struct aap *aap, struct json_object *status)
+{
+	const struct rollout_state *state = &aap->rollout.state;
+	struct json_object *rollout = engine_rollout_status(aap);
+	size_t n = aap->spec.rollout.n_steps;
+
+	if (!rollout)
+		return;
+	js_put(status, "rollout", rollout);
+	if (state->step < n && state->phase != ROLLOUT_COMPLETE) {
+		CLEANUP(mem_freep) char *step = mem_printf("%u/%zu", state->step + 1, n);
+
+		js_put_str(status, "step", step);
+	}
+}
+
+void engine_profile_trim(struct json_object *obj)
+{
+	struct json_object *status = js_object(obj, "status"), *nodes = js_array(status, "nodes");
+
+	if (nodes)
+		js_put(status, "nodes", js_text(js_print(nodes, NULL)));
+}
+
+struct json_object *engine_status_told(const struct aap *aap)
+{
+	struct json_object *status = js_object(aap->object, "status"), *told = js_new(), *nodes;
+	const char *text = js_str(status, "nodes");
+	struct err err;
+
+	if (!status)
+		return told;
+	json_object_object_foreach(status, key, value)
+		js_put(told, key, json_object_get(value));
+	if (text && js_parse(text, strlen(text), &nodes, &err) == 0)
+		js_put(told, "nodes", nodes);
+	return told;
+}
+
+struct json_object *engine_status_next(struct engine *e, const struct aap *aap,
+				       struct json_object *told, size_t max_nodes, int64_t now_ms)
 {
 	struct json_object *status = js_new(), *nodes = js_new_array(), *reasons;
 	char now[CLOCK_TEXT_MAX];
@@ -389,17 +275,27 @@ struct json_object *engine_status_of(struct engine *e, const struct aap *aap, si
 
 	clock_format(now_ms, now);
 	js_put_i64(status, "observedGeneration", aap->spec.generation);
-	js_put(status, "conditions", status_conditions(e, aap, now));
+	js_put(status, "conditions", engine_conditions(e, aap, now));
 	status_put_revisions(aap, status);
+	status_put_rollout(aap, status);
 	status_put_counters(aap, status);
 	reasons = status_failure_reasons(aap);
 	if (reasons)
 		js_put(status, "failureReasons", reasons);
 	js_print(status, &len);
-	omitted = status_nodes(
-	    aap, max_nodes, STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2), nodes);
+	omitted =
+	    status_nodes(aap, told, max_nodes,
+			 STATUS_MAX - 64 - (len < STATUS_MAX / 2 ? len : STATUS_MAX / 2), nodes);
 	js_put(status, "nodes", nodes);
 	if (omitted > 0)
 		js_put_i64(status, "nodesOmitted", (int64_t)omitted);
 	return status;
+}
+
+struct json_object *engine_status_of(struct engine *e, const struct aap *aap, size_t max_nodes,
+				     int64_t now_ms)
+{
+	CLEANUP(js_putp) struct json_object *told = engine_status_told(aap);
+
+	return engine_status_next(e, aap, told, max_nodes, now_ms);
 }

@@ -21,7 +21,9 @@ struct history {
 	struct kube_client *client;
 	struct history_spec spec;
 	struct kube_informer *informer;
-	char *path; /* of the collection */
+	char *path;        /* of the collection */
+	struct map newest; /* a profile's uid -> the object with the highest number */
+	bool changed;      /* objects came or went since `newest` was made */
 	struct list writes;
 };
 
@@ -31,16 +33,18 @@ struct history_op {
 	struct list link;
 	struct kube_request *req;
 	char *object;
+	char *uid; /* of the profile: its name may be another's when the answer comes */
 	char revision[PROFILE_REVISION_SIZE];
 };
 
-static struct history_op *history_op_new(struct history *h, const char *object,
+static struct history_op *history_op_new(struct history *h, const struct aap *aap,
 					 const char *revision)
 {
 	struct history_op *op = MEM_NEW(struct history_op);
 
 	op->history = h;
-	op->object = mem_strdup(object);
+	op->object = mem_strdup(aap->spec.object);
+	op->uid = mem_strdup(aap->spec.uid);
 	memcpy(op->revision, revision, sizeof(op->revision));
 	list_append(&h->writes, &op->link);
 	return op;
@@ -50,6 +54,7 @@ static void history_op_free(struct history_op *op)
 {
 	list_remove(&op->link);
 	free(op->object);
+	free(op->uid);
 	free(op);
 }
 
@@ -81,16 +86,31 @@ static bool history_is_of(struct json_object *obj, const struct aap *aap)
 	return strcmp(history_note(obj, "metadata.labels", HISTORY_UID_LABEL), aap->spec.uid) == 0;
 }
 
-static int64_t history_newest(const struct history *h, const struct aap *aap)
+/* One walk for all profiles, where one each would cost the square of their number at start. */
+static void history_look(struct history *h)
 {
-	struct json_object *obj;
-	int64_t newest = 0;
+	struct json_object *obj, *best;
 	size_t it = 0;
 
-	while (kube_informer_next(h->informer, &it, NULL, &obj))
-		if (history_is_of(obj, aap) && history_number(obj) > newest)
-			newest = history_number(obj);
-	return newest;
+	map_clear(&h->newest, NULL);
+	while (kube_informer_next(h->informer, &it, NULL, &obj)) {
+		const char *uid = history_note(obj, "metadata.labels", HISTORY_UID_LABEL);
+
+		best = map_get(&h->newest, uid);
+		if (!best || history_number(obj) > history_number(best))
+			map_put(&h->newest, uid, obj);
+	}
+	h->changed = false;
+}
+
+static int64_t history_newest(struct history *h, const struct aap *aap)
+{
+	struct json_object *obj;
+
+	if (h->changed)
+		history_look(h);
+	obj = map_get(&h->newest, aap->spec.uid);
+	return obj ? history_number(obj) : 0;
 }
 
 static struct json_object *history_find(const struct history *h, const struct aap *aap,
@@ -102,11 +122,25 @@ static struct json_object *history_find(const struct history *h, const struct aa
 	return kube_informer_get(h->informer, key);
 }
 
-bool history_is_newest(const struct history *h, const struct aap *aap, const char *revision)
+bool history_is_newest(struct history *h, const struct aap *aap, const char *revision)
 {
 	struct json_object *obj = history_find(h, aap, revision);
 
 	return obj && history_number(obj) == history_newest(h, aap);
+}
+
+static void history_on_change(void *data, struct json_object *obj)
+{
+	struct history *h = data;
+
+	(void)obj;
+	h->changed = true;
+}
+
+static void history_on_update(void *data, struct json_object *old, struct json_object *obj)
+{
+	(void)old;
+	history_on_change(data, obj);
 }
 
 static void history_on_synced(void *data)
@@ -128,6 +162,9 @@ struct history *history_start(struct kube_client *client, const struct history_s
 	struct kube_informer_spec informer = {
 	    .label_selector = HISTORY_UID_LABEL,
 	    .as_metadata = true,
+	    .on_add = history_on_change,
+	    .on_update = history_on_update,
+	    .on_delete = history_on_change,
 	    .on_synced = history_on_synced,
 	    .on_trouble = history_on_trouble,
 	    .data = h,
@@ -137,6 +174,7 @@ struct history *history_start(struct kube_client *client, const struct history_s
 	h->spec = *spec;
 	h->path = mem_printf("/apis/apps/v1/namespaces/%s/controllerrevisions", spec->namespace_);
 	list_init(&h->writes);
+	h->changed = true;
 	informer.path = h->path;
 	h->informer = kube_informer_start(client, &informer);
 	return h;
@@ -259,13 +297,13 @@ static void history_on_recorded(void *data, const struct kube_result *res)
 	if (!ok)
 		log_warn("a revision could not be recorded", log_s("profile", op->object),
 			 log_s("revision", op->revision), log_s("why", res->why));
-	h->spec.recorded(h->spec.data, op->object, op->revision, ok);
+	h->spec.recorded(h->spec.data, op->object, op->uid, op->revision, ok);
 	history_op_free(op);
 }
 
 void history_record(struct history *h, const struct aap *aap, const struct revision *rev)
 {
-	struct history_op *op = history_op_new(h, aap->spec.object, rev->id);
+	struct history_op *op = history_op_new(h, aap, rev->id);
 	CLEANUP(js_putp) struct json_object *obj = NULL;
 	int64_t number = history_newest(h, aap) + 1;
 
@@ -294,6 +332,14 @@ static void history_on_fetched(void *data, const struct kube_result *res)
 	const char *text = res->outcome == KUBE_OK ? js_str(res->obj, "data.policy") : NULL;
 	enum profile_mode mode = PROFILE_ENFORCE;
 
+	if (res->outcome != KUBE_OK && res->outcome != KUBE_NOT_FOUND) {
+		log_warn("a revision could not be read: it is tried again",
+			 log_s("profile", op->object), log_s("revision", op->revision),
+			 log_s("why", res->why));
+		h->spec.unfetched(h->spec.data, op->object, op->revision);
+		history_op_free(op);
+		return;
+	}
 	if (!text || !profile_mode_parse(js_str(res->obj, "data.mode"), &mode)) {
 		log_warn("a revision could not be read back", log_s("profile", op->object),
 			 log_s("revision", op->revision), log_s("why", res->why));
@@ -308,7 +354,7 @@ void history_fetch(struct history *h, const struct aap *aap, const char *revisio
 {
 	CLEANUP(mem_freep) char *name = history_name(aap, revision);
 	CLEANUP(mem_freep) char *path = mem_printf("%s/%s", h->path, name);
-	struct history_op *op = history_op_new(h, aap->spec.object, revision);
+	struct history_op *op = history_op_new(h, aap, revision);
 
 	op->req = kube_get(h->client, path, history_on_fetched, op);
 }
@@ -320,13 +366,15 @@ static bool history_is_needed(const struct aap *aap, const char *revision)
 	void *value;
 	size_t it = 0;
 
-	if ((aap->wanted && strcmp(aap->wanted->id, revision) == 0) ||
-	    (aap->served && strcmp(aap->served->id, revision) == 0))
+	if (engine_revision_find(aap, revision) || strcmp(aap->current_id, revision) == 0)
 		return true;
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 		const struct sync_status *report = engine_report_of(p->node, aap->spec.name);
 
+		/* A node that has not been heard of may hold any of them. */
+		if (p->node->has_object && !p->node->reported)
+			return true;
 		if (report && strcmp(report->revision, revision) == 0)
 			return true;
 	}
@@ -352,7 +400,7 @@ static void history_delete(struct history *h, const struct aap *aap, struct json
 
 	if (!str_is_hex(revision, PROFILE_REVISION_SIZE - 1))
 		return;
-	op = history_op_new(h, aap->spec.object, revision);
+	op = history_op_new(h, aap, revision);
 	op->req = kube_delete(h->client, path, js_str(obj, "metadata.uid"), history_on_pruned, op);
 }
 
@@ -395,6 +443,7 @@ void history_close(struct history *h)
 		history_op_free(op);
 	}
 	kube_informer_close(h->informer);
+	map_clear(&h->newest, NULL);
 	free(h->path);
 	free(h);
 }

@@ -17,10 +17,13 @@ struct history;
 
 struct history_spec {
 	const char *namespace_;
-	void (*recorded)(void *data, const char *object, const char *revision, bool ok);
-	/* `text` is NULL where it cannot be had. */
+	void (*recorded)(void *data, const char *object, const char *uid, const char *revision,
+			 bool ok);
+	/* `text` is NULL where there is none. */
 	void (*fetched)(void *data, const char *object, const char *revision, const char *text,
 			size_t n_text, enum profile_mode mode);
+	/* It could not be read now. */
+	void (*unfetched)(void *data, const char *object, const char *revision);
 	void (*synced)(void *data);
 	void *data;
 };
@@ -29,12 +32,12 @@ struct history *history_start(struct kube_client *client, const struct history_s
 bool history_has_synced(const struct history *history);
 
 /* Is this revision recorded, as the newest one of its profile? */
-bool history_is_newest(const struct history *history, const struct aap *aap, const char *revision);
+bool history_is_newest(struct history *history, const struct aap *aap, const char *revision);
 
 /* Write it, or make an older one the newest again. `recorded` follows. */
 void history_record(struct history *history, const struct aap *aap, const struct revision *rev);
 
-/* Read it. `fetched` follows. */
+/* Read it. `fetched` or `unfetched` follows. */
 void history_fetch(struct history *history, const struct aap *aap, const char *revision);
 
 /* Delete what is beyond the profile's revisionHistoryLimit, oldest first, but never what it serves,

@@ -15,7 +15,8 @@
  * The happy path:
  *
  *  - identity_check() finds or makes the review of that token and joins it.
- *  - The review waits in `queued` until fewer than IDENTITY_REVIEWS_MAX are asked, and is sent.
+ *  - The review waits in the queue of its address until fewer than IDENTITY_REVIEWS_MAX are asked
+ *    and it is that address's turn, and is sent.
  *  - The answer is judged; the outcome is kept, and each check that joined gets it.
  *
  * What else can happen:
@@ -46,10 +47,13 @@ struct identity {
 	 * so that a flood of bad tokens cannot crowd out the good ones. */
 	struct outcomes good, refused;
 	struct map reviews; /* hash of a token -> struct review */
-	struct list queued; /* reviews that were not sent yet */
+	struct map queues;  /* address -> struct queue */
+	struct list turns;  /* the same, next turn first */
 	size_t n_queued, n_asked;
-	struct list ready; /* checks whose outcome is known */
-	bool unavailable;  /* the last review got no answer */
+	struct list ready;             /* checks whose outcome is known */
+	char looked_at[SHA256_HEX];    /* the last token that can be one, … */
+	struct identity_claims claims; /* … and what it says itself */
+	bool unavailable;              /* the last review got no answer */
 };
 
 /* What became of a review: in the cache, and on each check until it is told. */
@@ -63,8 +67,17 @@ struct outcome {
 	int64_t from_ms, until_ms;
 };
 
+/* Reviews that were not sent yet, of tokens that came from one address. Never empty. */
+struct queue {
+	char *from;
+	struct list turn;
+	struct list reviews;
+	size_t n;
+};
+
 struct review {
 	struct identity *id;
+	struct queue *queue; /* NULL: sent */
 	char hash[SHA256_HEX];
 	struct list link;
 	struct list checks;
@@ -205,12 +218,69 @@ static void identity_on_soon(uv_timer_t *timer)
 	identity_tell(container_of(timer, struct identity, soon));
 }
 
+/* Queues. */
+
+static void review_enqueue(struct review *review, const char *from)
+{
+	struct identity *id = review->id;
+	struct queue *queue = map_get(&id->queues, from);
+
+	if (!queue) {
+		queue = MEM_NEW(struct queue);
+		queue->from = mem_strdup(from);
+		list_init(&queue->reviews);
+		list_append(&id->turns, &queue->turn);
+		map_put(&id->queues, from, queue);
+	}
+	list_append(&queue->reviews, &review->link);
+	review->queue = queue;
+	queue->n++;
+	id->n_queued++;
+}
+
+static void review_dequeue(struct review *review)
+{
+	struct identity *id = review->id;
+	struct queue *queue = STEAL(review->queue);
+
+	list_remove(&review->link);
+	if (!queue)
+		return;
+	id->n_queued--;
+	if (--queue->n > 0)
+		return;
+	map_del(&id->queues, queue->from);
+	list_remove(&queue->turn);
+	free(queue->from);
+	free(queue);
+}
+
+/* The next one whose turn it is; its address goes to the end. */
+static struct review *identity_next(struct identity *id)
+{
+	struct queue *queue = container_of(id->turns.next, struct queue, turn);
+
+	/* What was freed has left the list, which the analyzer does not see. */
+	/* NOLINTBEGIN(clang-analyzer-unix.Malloc) */
+	list_remove(&queue->turn);
+	list_append(&id->turns, &queue->turn);
+	return container_of(queue->reviews.next, struct review, link);
+	/* NOLINTEND(clang-analyzer-unix.Malloc) */
+}
+
+static bool identity_has_room(const struct identity *id, const char *from)
+{
+	const struct queue *queue = map_get(&id->queues, from);
+
+	return (queue ? queue->n : 0) + id->n_queued < IDENTITY_QUEUE_MAX;
+}
+
 /* Reviews. */
 
 static void review_free(struct review *review)
 {
 	map_del(&review->id->reviews, review->hash);
-	list_remove(&review->link);
+	review_dequeue(review);
 	if (review->token)
 		explicit_bzero(review->token, strlen(review->token));
 	free(review->token);
@@ -228,10 +298,8 @@ static void review_end(struct review *review, struct outcome *o)
 /* No queued review would fare better. */
 static void identity_give_up(struct identity *id, struct outcome *o)
 {
-	LIST_FOREACH(item, &id->queued) {
-		review_end(container_of(item, struct review, link), o);
-	}
-	id->n_queued = 0;
+	while (!list_is_empty(&id->turns))
+		review_end(identity_next(id), o);
 }
 
 /* One line when it begins and one when it ends, however many agents there are. */
@@ -305,7 +373,7 @@ static void review_send(struct review *review)
 	    .tries = IDENTITY_TRIES,
 	};
 
-	list_remove(&review->link);
+	review_dequeue(review);
 	explicit_bzero(review->token, strlen(review->token));
 	mem_replace(&review->token, NULL);
 	review->req = kube_request_start(review->id->client, &spec, review_on_answer, review);
@@ -313,27 +381,47 @@ static void review_send(struct review *review)
 
 static void identity_send(struct identity *id)
 {
-	while (id->n_asked < IDENTITY_REVIEWS_MAX && !list_is_empty(&id->queued)) {
-		id->n_queued--;
+	while (id->n_asked < IDENTITY_REVIEWS_MAX && !list_is_empty(&id->turns)) {
 		id->n_asked++;
-		review_send(container_of(id->queued.next, struct review, link));
+		review_send(identity_next(id));
 	}
 }
 
 static struct review *review_new(struct identity *id, const char *hash, const char *token,
-				 const struct identity_claims *claims)
+				 const char *from, const struct identity_claims *claims)
 {
 	struct review *review = MEM_NEW(struct review);
 
 	review->id = id;
 	memcpy(review->hash, hash, sizeof(review->hash));
+	list_init(&review->link);
 	list_init(&review->checks);
 	review->claims = *claims;
 	review->token = mem_strdup(token);
 	map_put(&id->reviews, hash, review);
-	list_append(&id->queued, &review->link);
-	id->n_queued++;
+	review_enqueue(review, from);
 	return review;
+}
+
+/* One request is looked at three times in a row: when its headers have come, when it is whole, and
+ * when its token is to be checked. */
+static enum identity_verdict identity_look(struct identity *id, const char *token,
+					   const char hash[SHA256_HEX], struct identity_claims *ret,
+					   const char **ret_why)
+{
+	enum identity_verdict verdict;
+
+	if (strcmp(hash, id->looked_at) == 0) {
+		*ret = id->claims;
+		*ret_why = "";
+		return IDENTITY_OK;
+	}
+	verdict = identity_prejudge(token, ret, ret_why);
+	if (verdict == IDENTITY_OK) {
+		memcpy(id->looked_at, hash, sizeof(id->looked_at));
+		id->claims = *ret;
+	}
+	return verdict;
 }
 
 /* What callers call. */
@@ -343,15 +431,16 @@ bool identity_lookup(struct identity *id, const char *token, int64_t now_ms,
 {
 	struct identity_claims claims;
 	struct outcome known = {0};
-	const struct outcome *o = &known;
+	const struct outcome *o;
 	char hash[SHA256_HEX];
 
-	known.verdict = identity_prejudge(token, &claims, &known.why);
-	if (known.verdict == IDENTITY_OK) {
-		sha256_hex(token, strlen(token), hash);
-		o = identity_find(id, hash, now_ms);
+	sha256_hex(token, strlen(token), hash);
+	o = identity_find(id, hash, now_ms);
+	if (!o) {
+		known.verdict = identity_look(id, token, hash, &claims, &known.why);
+		o = &known;
 	}
-	if (!o)
+	if (o == &known && known.verdict == IDENTITY_OK)
 		return false;
 	outcome_show(o, ret);
 	return true;
@@ -370,32 +459,34 @@ static void identity_answer(struct identity *id, struct identity_check *check,
 
 /* Join the review of the token, or make it. */
 static void identity_join(struct identity *id, struct identity_check *check, const char *token,
-			  const char *hash, const struct identity_claims *claims)
+			  const char *hash, const char *from, const struct identity_claims *claims)
 {
 	struct review *review = map_get(&id->reviews, hash);
 
-	if (!review && id->n_queued >= IDENTITY_QUEUE_MAX) {
+	if (!review && !identity_has_room(id, from)) {
 		identity_answer(id, check, IDENTITY_UNAVAILABLE,
 				"too many tokens wait to be checked: try again in a moment");
 		return;
 	}
 	if (!review)
-		review = review_new(id, hash, token, claims);
+		review = review_new(id, hash, token, from, claims);
 	check->review = review;
 	list_append(&review->checks, &check->link);
 	identity_send(id);
 }
 
-struct identity_check *identity_check(struct identity *id, const char *token, identity_done_fn done,
-				      void *data)
+struct identity_check *identity_check(struct identity *id, const char *token, const char *from,
+				      identity_done_fn done, void *data)
 {
 	struct identity_check *check = MEM_NEW(struct identity_check);
 	struct identity_claims claims;
 	struct outcome *o;
 	char hash[SHA256_HEX];
 	const char *why;
-	enum identity_verdict verdict = identity_prejudge(token, &claims, &why);
+	enum identity_verdict verdict;
 
+	sha256_hex(token, strlen(token), hash);
+	verdict = identity_look(id, token, hash, &claims, &why);
 	check->done = done;
 	check->data = data;
 	list_init(&check->link);
@@ -403,15 +494,19 @@ struct identity_check *identity_check(struct identity *id, const char *token, id
 		identity_answer(id, check, verdict, why);
 		return check;
 	}
-	sha256_hex(token, strlen(token), hash);
 	o = identity_find(id, hash, clock_wall_ms());
 	if (o) {
 		check_ready(id, check, o);
 		uv_timer_start(&id->soon, identity_on_soon, 0, 0);
 	} else {
-		identity_join(id, check, token, hash, &claims);
+		identity_join(id, check, token, hash, from, &claims);
 	}
 	return check;
+}
+
+size_t identity_waiting(const struct identity *id)
+{
+	return id->n_queued;
 }
 
 void identity_cancel(struct identity_check *check)
@@ -421,7 +516,6 @@ void identity_cancel(struct identity_check *check)
 	check_free(check);
 	if (!review || review->req || !list_is_empty(&review->checks))
 		return;
-	review->id->n_queued--;
 	review_free(review);
 }
 
@@ -437,7 +531,7 @@ struct identity *identity_new(struct kube_client *client, const char *namespace_
 	list_init(&id->refused.used);
 	id->good.max = IDENTITY_KEPT_MAX;
 	id->refused.max = IDENTITY_REFUSED_MAX;
-	list_init(&id->queued);
+	list_init(&id->turns);
 	list_init(&id->ready);
 	uv_timer_init(kube_client_loop(client), &id->soon);
 	return id;
@@ -482,6 +576,7 @@ void identity_close(struct identity *id)
 	identity_drop_all(id, &id->good.used);
 	identity_drop_all(id, &id->refused.used);
 	map_clear(&id->reviews, NULL);
+	map_clear(&id->queues, NULL);
 	map_clear(&id->outcomes, NULL);
 	uv_close((uv_handle_t *)&id->soon, identity_free);
 }

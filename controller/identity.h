@@ -8,6 +8,8 @@
  * kept only while it waits for its review. Equal tokens share one review. At most 32 reviews are
  * under way at once, so that thousands of agents that come back together do not storm the API
  * server; the others wait in a queue with a ceiling, beyond which the answer is UNAVAILABLE.
+ * Addresses take turns, and one may have half of what is left of the queue: a peer that makes up
+ * tokens keeps the agents of other nodes neither out nor waiting.
  *
  * Source:
  * https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
@@ -22,7 +24,7 @@
 
 enum {
 	IDENTITY_REVIEWS_MAX = 32,   /* under way at once */
-	IDENTITY_QUEUE_MAX = 8192,   /* tokens that wait for a review */
+	IDENTITY_QUEUE_MAX = 16384,  /* tokens that wait for a review */
 	IDENTITY_KEPT_MAX = 16384,   /* verdicts kept */
 	IDENTITY_REFUSED_MAX = 4096, /* refusals kept */
 };
@@ -52,9 +54,12 @@ bool identity_lookup(struct identity *id, const char *token, int64_t now_ms,
 		     struct identity_result *ret);
 
 /* Ask. `done` comes exactly once, from the loop, never from inside this call, and the check is gone
- * after it. The token is copied. Never NULL. */
-struct identity_check *identity_check(struct identity *id, const char *token, identity_done_fn done,
-				      void *data);
+ * after it. The token, and the address that it comes from, are copied. Never NULL. */
+struct identity_check *identity_check(struct identity *id, const char *token, const char *from,
+				      identity_done_fn done, void *data);
+
+/* Reviews that wait for their turn: agents that are not served yet. */
+size_t identity_waiting(const struct identity *id);
 
 /* `done` does not come any more, and `check` is gone. A review that is under way goes on, for its
  * verdict is worth keeping. */

@@ -25,11 +25,11 @@ static int identity_base64_digit(char c)
 static bool identity_decode(const char *text, size_t n, struct buf *ret)
 {
 	unsigned int bits = 0, n_bits = 0;
-	size_t i;
+	char bytes[256];
+	size_t i, n_bytes = 0;
 
 	for (i = 0; i < n; i++) {
 		int digit = identity_base64_digit(text[i]);
-		char byte;
 
 		if (digit < 0)
 			return false;
@@ -38,11 +38,14 @@ static bool identity_decode(const char *text, size_t n, struct buf *ret)
 		if (n_bits < 8)
 			continue;
 		n_bits -= 8;
-		byte = (char)(bits >> n_bits & 0xff);
-		if (!buf_add(ret, &byte, 1))
+		bytes[n_bytes++] = (char)(bits >> n_bits & 0xff);
+		if (n_bytes < sizeof(bytes))
+			continue;
+		if (!buf_add(ret, bytes, n_bytes))
 			return false;
+		n_bytes = 0;
 	}
-	return n % 4 != 1;
+	return buf_add(ret, bytes, n_bytes) && n % 4 != 1;
 }
 
 /* The length of the part of base64url that `text` begins with. */

@@ -19,9 +19,11 @@ int main(int argc, char **argv)
 	struct controller_options o = {
 	    .namespace_ = main_env("POD_NAMESPACE", NULL),
 	    .listen = "0.0.0.0:8443",
+	    .view_listen = "127.0.0.1:8082",
 	    .data_dir = "/var/lib/hauberk-controller",
 	    .artefacts_max_mib = 256,
 	    .max_connections = 20000,
+	    .max_connections_per_address = 64,
 	};
 	const char *level = "info";
 	bool version = false;
@@ -39,12 +41,18 @@ int main(int argc, char **argv)
 	     "where agents reach this replica (default: $POD_IP with the port of --listen)"},
 	    {"local-listen", 0, OPTION_TEXT, &o.local_listen, 0, 0, "ADDRESS",
 	     "a loopback address for /healthz and /readyz (default: none)"},
+	    {"view-listen", 0, OPTION_TEXT, &o.view_listen, 0, 0, "ADDRESS",
+	     "a loopback address for kubectl hauberk (default 127.0.0.1:8082; empty: none)"},
 	    {"data-dir", 0, OPTION_TEXT, &o.data_dir, 0, 0, "DIR",
 	     "compiled policy; may be lost (default /var/lib/hauberk-controller)"},
 	    {"artefacts-max", 0, OPTION_I64, &o.artefacts_max_mib, 8, 1 << 20, "MIB",
 	     "how much of it is kept (default 256)"},
 	    {"max-connections", 0, OPTION_I64, &o.max_connections, 16, 1000000, "N",
 	     "of agents (default 20000)"},
+	    {"max-connections-per-address", 0, OPTION_I64, &o.max_connections_per_address, 0,
+	     1000000, "N",
+	     "of them from one address, which is one node's as a rule; 0: no such limit (default "
+	     "64)"},
 	    {"parser", 0, OPTION_TEXT, &o.parser, 0, 0, "FILE",
 	     "apparmor_parser (default: the distribution's)"},
 	    {"parser-base", 0, OPTION_TEXT, &o.parser_base, 0, 0, "DIR",

@@ -57,6 +57,7 @@ struct node_facts *node_facts_copy(const struct node_facts *facts)
 	copy->features = mem_strdup(facts->features);
 	copy->apparmor = node_aspect_copy(&facts->apparmor);
 	copy->agent = node_aspect_copy(&facts->agent);
+	copy->drift = node_aspect_copy(&facts->drift);
 	copy->exceptions = node_exceptions_copy(facts);
 	copy->removals = node_removals_copy(facts);
 	return copy;
@@ -83,6 +84,7 @@ void node_facts_free(struct node_facts *facts)
 	node_removals_free((struct node_removal *)facts->removals, facts->n_removals);
 	node_aspect_free(&facts->apparmor);
 	node_aspect_free(&facts->agent);
+	node_aspect_free(&facts->drift);
 	free((char *)facts->kernel_release);
 	free((char *)facts->agent_version);
 	free((char *)facts->boot_id);

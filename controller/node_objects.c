@@ -28,7 +28,9 @@
  *  - There is no object: it is made, and the answer is what is compared.
  *  - The object belongs to a Node of that name that is no more: it is given to the new one, whose
  *    kernel may be the same and still hold what was to be removed.
- *  - It exists already, or is newer than we knew: it is read, and compared again.
+ *  - It exists already, or is newer than we knew: it is read, and compared again. Where somebody
+ * changed its pending removals the facts do not know of that: `seen` is told, and then that they
+ * were not written.
  *  - It is gone meanwhile: it is made again.
  *  - Newer facts come while a write is under way: they are compared with its answer.
  *  - A write fails: the job waits in `waiting` and is queued again, a few times.
@@ -58,6 +60,7 @@ struct node_job {
 	enum node_job_state state;
 	char *name, *uid;
 	struct node_facts *facts;
+	struct json_object *base; /* the object that was last compared; NULL: none */
 	bool sent;                /* these facts are in the write that is under way */
 	struct kube_request *req; /* while BUSY */
 	struct backoff backoff;
@@ -91,6 +94,7 @@ static void node_job_free(struct node_job *job)
 	list_remove(&job->link);
 	map_del(&no->jobs, job->name);
 	node_facts_free(job->facts);
+	json_object_put(job->base);
 	free(job->name);
 	free(job->uid);
 	free(job);
@@ -98,14 +102,21 @@ static void node_job_free(struct node_job *job)
 
 /* When to look next. */
 
+/* Never none: the end of one write is what starts the next. */
+static bool node_objects_may_start(const struct node_objects *no)
+{
+	bool yields = no->spec.yields && no->spec.yields(no->spec.data);
+
+	return no->n_busy < (yields ? 1 : NODE_OBJECTS_WRITES_MAX) && node_objects_has_synced(no);
+}
+
 static void node_objects_on_timer(uv_timer_t *timer);
 
 static void node_objects_arm(struct node_objects *no)
 {
 	int64_t now = clock_mono_ms(), due = INT64_MAX;
-	bool may_start = no->n_busy < NODE_OBJECTS_WRITES_MAX && node_objects_has_synced(no);
 
-	if (may_start && !list_is_empty(&no->queued))
+	if (!list_is_empty(&no->queued) && node_objects_may_start(no))
 		due = now;
 	LIST_FOREACH(item, &no->waiting) {
 		const struct node_job *job = container_of(item, struct node_job, link);
@@ -169,12 +180,33 @@ static char *node_job_path(const struct node_job *job)
 	return mem_printf(NODE_OBJECTS_PATH "/%s", job->name);
 }
 
+static bool node_objects_same_removals(struct json_object *a, struct json_object *b)
+{
+	return json_object_equal(js_array(a, "status.pendingRemovals"),
+				 js_array(b, "status.pendingRemovals"));
+}
+
+/* To write our own list in the place of somebody else's would carry out what a person took back, or
+ * forget what another leader noted. */
+static void node_job_yield(struct node_job *job, struct json_object *object)
+{
+	struct node_objects *no = job->no;
+
+	kube_informer_note(no->informer, object);
+	if (no->spec.seen)
+		no->spec.seen(no->spec.data, job->name, false);
+	node_job_end(job, false);
+}
+
 static void node_job_on_read(void *data, const struct kube_result *res)
 {
 	struct node_job *job = data;
 
 	job->req = NULL;
-	if (res->outcome == KUBE_OK)
+	if (res->outcome == KUBE_OK && job->base &&
+	    !node_objects_same_removals(job->base, res->obj))
+		node_job_yield(job, res->obj);
+	else if (res->outcome == KUBE_OK)
 		node_job_compare(job, res->obj);
 	else if (res->outcome == KUBE_NOT_FOUND)
 		node_job_create(job);
@@ -236,6 +268,17 @@ static bool node_job_is_noted(const struct node_job *job, struct json_object *ob
 				 js_array(object, "status.pendingRemovals"));
 }
 
+/* While a job is busy what others change is passed over, since it may be our own write that shows.
+ */
+static void node_job_look_again(const struct node_job *job, struct json_object *written)
+{
+	struct node_objects *no = job->no;
+	struct json_object *held = kube_informer_get(no->informer, job->name);
+
+	if (held && no->spec.seen && !node_objects_same_removals(held, written))
+		no->spec.seen(no->spec.data, job->name, false);
+}
+
 static void node_job_on_patched(void *data, const struct kube_result *res)
 {
 	struct node_job *job = data;
@@ -252,6 +295,7 @@ static void node_job_on_patched(void *data, const struct kube_result *res)
 		return;
 	}
 	node_objects_log_change(job->no, job->name, NULL);
+	node_job_look_again(job, res->obj);
 	node_job_end(job, node_job_is_noted(job, res->obj));
 }
 
@@ -289,6 +333,9 @@ static void node_job_compare(struct node_job *job, struct json_object *object)
 	CLEANUP(js_putp)
 	struct json_object *patch = merge_patch_diff(js_object(object, "status"), status);
 
+	json_object_get(object);
+	json_object_put(job->base);
+	job->base = object;
 	if (!node_status_is_owned_by(object, job->uid)) {
 		node_job_adopt(job, object);
 	} else if (patch) {
@@ -325,8 +372,7 @@ static void node_objects_on_timer(uv_timer_t *timer)
 			node_job_become(job, NODE_JOB_QUEUED);
 	}
 	/* One a turn: its end may close us. */
-	if (no->n_busy < NODE_OBJECTS_WRITES_MAX && !list_is_empty(&no->queued) &&
-	    node_objects_has_synced(no)) {
+	if (!list_is_empty(&no->queued) && node_objects_may_start(no)) {
 		struct node_job *job = container_of(no->queued.next, struct node_job, link);
 
 		list_remove(&job->link);
@@ -339,15 +385,15 @@ static void node_objects_on_timer(uv_timer_t *timer)
 
 /* Following. */
 
-static void node_objects_tell(struct node_objects *no, struct json_object *obj)
+static void node_objects_tell(struct node_objects *no, struct json_object *obj, bool is_new)
 {
 	if (no->spec.seen)
-		no->spec.seen(no->spec.data, js_str_or_empty(obj, "metadata.name"));
+		no->spec.seen(no->spec.data, js_str_or_empty(obj, "metadata.name"), is_new);
 }
 
 static void node_objects_on_add(void *data, struct json_object *obj)
 {
-	node_objects_tell(data, obj);
+	node_objects_tell(data, obj, true);
 }
 
 /* While a job is busy it may be our own write that shows. */
@@ -358,9 +404,8 @@ static void node_objects_on_update(void *data, struct json_object *old, struct j
 
 	if (job && job->state == NODE_JOB_BUSY)
 		return;
-	if (!json_object_equal(js_array(old, "status.pendingRemovals"),
-			       js_array(obj, "status.pendingRemovals")))
-		node_objects_tell(no, obj);
+	if (!node_objects_same_removals(old, obj))
+		node_objects_tell(no, obj, false);
 }
 
 static void node_objects_on_synced(void *data)

@@ -26,13 +26,17 @@ struct node_objects;
 struct node_objects_spec {
 	/* The objects of before are known. */
 	void (*synced)(void *data);
-	/* An object appeared or its pending removals changed by another hand than ours, at the
-	 * start each one once. */
-	void (*seen)(void *data, const char *node_name);
+	/* An object appeared (`is_new`; at the start each one once), or its pending removals were
+	 * changed by another hand than ours: they are now what node_objects_pending() says. */
+	void (*seen)(void *data, const char *node_name, bool is_new);
 	/* The API server holds the facts that were last set, pending removals included; or they
-	 * could not be written after several tries (ok false): set them again later. Once for each
+	 * could not be written after several tries, or somebody else has changed the pending
+	 * removals meanwhile, which `seen` told (ok false): set them again later. Once for each
 	 * node_objects_set(), unless another one for the same node comes before it. */
 	void (*written)(void *data, const char *node_name, bool ok);
+	/* True while the API server has more urgent work of ours: then one write at a time. Asked
+	 * when a write begins or ends. */
+	bool (*yields)(void *data);
 	void *data;
 };
 

@@ -79,6 +79,14 @@ static const struct node_condition node_agent = {
 			 "loaded"}},
 };
 
+static const struct node_condition node_drift = {
+    .type = "Drifted",
+    .by_truth = {[NODE_UNKNOWN] = {"Unknown", "NotReported", "the agent has not said yet"},
+		 [NODE_TRUE] = {"True", "Changed",
+				"somebody else changed or removed a profile in the kernel"},
+		 [NODE_FALSE] = {"False", "AsLoaded", "nobody else changed what Hauberk loaded"}},
+};
+
 /* ^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$ */
 static bool node_is_reason(const char *reason)
 {
@@ -243,6 +251,8 @@ struct json_object *node_status_make(struct json_object *object, const struct no
 	node_put_condition(js_array(status, "conditions"), &node_apparmor, &facts->apparmor,
 			   generation, now_ms);
 	node_put_condition(js_array(status, "conditions"), &node_agent, &facts->agent, generation,
+			   now_ms);
+	node_put_condition(js_array(status, "conditions"), &node_drift, &facts->drift, generation,
 			   now_ms);
 	if (facts->has_exceptions)
 		node_put_exceptions(status, facts);

@@ -7,6 +7,7 @@
  * much is counted.
  */
 
+#include "api/sync_msg.h"
 #include "base/js.h"
 #include "base/sha.h"
 
@@ -16,8 +17,8 @@
 
 enum {
 	NODE_EXCEPTIONS_MAX = 32,
-	NODE_REMOVALS_MAX = 256,
-	NODE_REVISIONS_MAX = 128, /* of one pending removal */
+	NODE_REMOVALS_MAX = SYNC_ITEMS_MAX, /* as many as a node may hold profiles */
+	NODE_REVISIONS_MAX = 128,           /* of one pending removal */
 };
 
 /* What is not known leaves what the API server holds as it is. */
@@ -52,7 +53,7 @@ struct node_facts {
 	const char *agent_version;
 	const char *boot_id;
 	const char *features; /* SHA-256 of the feature set; "": none */
-	struct node_aspect apparmor, agent;
+	struct node_aspect apparmor, agent, drift;
 	bool has_exceptions; /* false: not known */
 	const struct node_exception *exceptions;
 	size_t n_exceptions;

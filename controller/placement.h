@@ -5,6 +5,7 @@
  */
 
 #include "api/sync_msg.h"
+#include "controller/rollout_plan.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,9 +33,12 @@ struct placement_facts {
 	bool away_ready;
 	bool apparmor_enabled;
 	const char *apparmor_reason;
+	bool left_out;               /* its set has no room for the profile */
 	const char *features_reason; /* why its feature set was not taken; NULL: it was */
 	const char *features_message;
-	const char *assigned;      /* revision; NULL: none */
+	const char *assigned; /* the revision that it was told; NULL: none */
+	bool may_hold; /* it was told to load it, and has not said since that it holds none */
+	bool waits;    /* that is another one than the rollout's target */
 	const struct build *build; /* of that revision for this node's kernel; NULL: not begun */
 	const struct sync_status *report; /* its entry for the profile; NULL: none */
 };
@@ -44,12 +48,32 @@ struct placement_state {
 	const char *reason;  /* one word; "" for none. Static. */
 	const char *message; /* borrowed from the facts; "" for none */
 	bool desired;        /* counts as a desired node */
-	bool updated;        /* told to hold `assigned` */
+	bool updated;        /* told to hold the target */
 	bool holds;          /* the kernel may hold something of ours under this name */
 };
 
 /* One node's state. The message points into the facts, or is static. */
 struct placement_state placement_judge(const struct placement_facts *f);
+
+/* What else the rollout has to know of a node. */
+struct placement_share {
+	enum rollout_class class_;
+	bool holds_other; /* the kernel holds a revision that is not the target */
+	bool back;        /* here, not told the target, and speaks of it or holds it still */
+	bool unaware;     /* was told the target and then another revision, and does not know yet */
+	bool never;       /* chosen, away, and not heard of since we lead */
+	bool here;        /* an agent is here, so that a deletion has to wait for it */
+};
+
+struct placement_rollout {
+	const char *target; /* NULL: there is none yet */
+	bool told;          /* the target is what it was told */
+	bool settled;       /* loaded for as long as the spec asks for */
+	bool joined;        /* its Node came after we had begun to lead */
+};
+
+struct placement_share placement_share(const struct placement_facts *f,
+				       const struct placement_rollout *r);
 
 /* True when what was read back is what was expected: every profile and child, with the hash that
  * its kernel has, and nothing missing. */
@@ -61,6 +85,9 @@ struct placement_counts {
 	int64_t by_state[NODE_STATE_COUNT];
 	int64_t desired, updated, ready, failed;
 	int64_t awaited; /* selected, and no report since we lead, and not away */
+	int64_t by_class[ROLLOUT_CLASS_COUNT];
+	int64_t holds_other, back, never, here;
 };
 
 void placement_count(struct placement_counts *c, const struct placement_state *s, int sign);
+void placement_count_share(struct placement_counts *c, const struct placement_share *s, int sign);

@@ -20,7 +20,7 @@
  *  - Its body goes into the engine as facts, and the poll waits on `pending` for the engine's run.
  *  - sync_server_release(): where there is something to say it is answered, else it is held.
  *  - The engine changes the node's set: sync_server_set_changed() puts it back on `pending`.
- *  - Nothing happens for SYNC_HOLD_MS: it is answered without a set.
+ *  - Nothing happens until SYNC_SERVER_HOLD_MS after it came: it is answered without a set.
  *
  * What else can happen:
  *
@@ -28,30 +28,41 @@
  *  - The peer goes: the poll goes with it, and what it waited for is cancelled.
  *  - The agent asks again on another connection: the older poll is answered at once.
  *  - The engine has not started, since the caches have not synced: the poll waits on `early`.
+ *  - A request that its headers condemn already: its body is not kept. So what a peer without a
+ *    token of ours sends costs nothing, and what all others send has a ceiling.
  *
  * Across each wait a poll keeps the node's name, never a pointer to it.
  */
 
 enum {
+	/* A little less than the agent has to expect: so three polls fall into the time for which
+	 * the verdict on a token is kept, not two, and a third fewer tokens are checked. */
+	SYNC_SERVER_HOLD_MS = 58 * 1000,
 	SYNC_SERVER_HEADER_MS = 15 * 1000,
 	SYNC_SERVER_BODY_MS = 15 * 1000,
 	SYNC_SERVER_IDLE_MS = 100 * 1000, /* above the 90 s that Go clients keep a connection */
 	SYNC_SERVER_BATCH = 256,          /* answers in one turn of the loop */
 	SYNC_SERVER_DRAIN_MS = 5000,
-	SYNC_SERVER_ENCLOSED = 128, /* artefacts that come with one set */
+	SYNC_SERVER_ENCLOSED = 128,    /* artefacts that come with one set */
+	SYNC_SERVER_BODIES = 64 << 20, /* bytes of requests that are not decoded yet */
 };
+
+_Static_assert((int)SYNC_SERVER_HOLD_MS <= (int)SYNC_HOLD_MS, "the agent's patience");
+_Static_assert(2 * (int)SYNC_SERVER_HOLD_MS + 3000 <= (int)IDENTITY_KEPT_MS, "the third poll");
 
 struct sync_server {
 	struct http_server *http;
 	struct sync_server_spec spec;
-	uv_timer_t timer; /* of the oldest held poll */
+	uv_timer_t timer; /* of the first in `ages` */
 	bool leading;
 	int64_t epoch;
 	char *leader;
 	struct list checking; /* identity not known yet */
 	struct list early;    /* waiting for the engine to start */
 	struct list pending;  /* to be looked at by the next release */
-	struct list held;     /* oldest first */
+	struct list held;
+	struct list ages; /* all polls that are younger than hold_ms, the oldest first */
+	int64_t hold_ms;
 	void (*closed)(void *data);
 	void *closed_data;
 };
@@ -60,12 +71,14 @@ struct poll {
 	struct sync_server *server;
 	struct http_exchange *ex;
 	struct identity_check *check; /* while on `checking` */
-	struct list link;
+	struct list link;             /* where it stands */
+	struct list age;
+	bool is_held;
 	char *node;
 	char *node_uid;
 	char set_hash[SHA256_HEX]; /* what the agent has */
 	char report_hash[SHA256_HEX];
-	int64_t deadline_ms;
+	int64_t deadline_ms; /* from when it came, however long its token was checked */
 };
 
 static void poll_free(struct poll *p)
@@ -77,6 +90,7 @@ static void poll_free(struct poll *p)
 	if (p->check)
 		identity_cancel(p->check);
 	list_remove(&p->link);
+	list_remove(&p->age);
 	free(p->node);
 	free(p->node_uid);
 	free(p);
@@ -152,6 +166,10 @@ static void poll_answer(struct poll *p, const struct node *node, bool want_repor
 	if (set && strcmp(set->hash, p->set_hash) != 0) {
 		buf_add_str(&body, ",\"set\":");
 		buf_add_str(&body, set->text);
+		if (set->keep) {
+			buf_add_str(&body, ",\"keep\":");
+			buf_add_str(&body, set->keep);
+		}
 		fits = poll_enclose(p, node, &body);
 	}
 	if (want_report)
@@ -178,11 +196,11 @@ static void sync_server_arm(struct sync_server *server)
 	const struct poll *oldest;
 	int64_t wait;
 
-	if (list_is_empty(&server->held)) {
+	if (list_is_empty(&server->ages)) {
 		uv_timer_stop(&server->timer);
 		return;
 	}
-	oldest = container_of(server->held.next, struct poll, link);
+	oldest = container_of(server->ages.next, struct poll, age);
 	wait = oldest->deadline_ms - clock_mono_ms();
 	uv_timer_start(&server->timer, sync_server_on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
 }
@@ -192,31 +210,33 @@ static void sync_server_on_timer(uv_timer_t *timer)
 	struct sync_server *server = container_of(timer, struct sync_server, timer);
 	int64_t now = clock_mono_ms();
 
-	LIST_FOREACH(item, &server->held) {
-		struct poll *p = container_of(item, struct poll, link);
+	LIST_FOREACH(item, &server->ages) {
+		struct poll *p = container_of(item, struct poll, age);
 
 		if (p->deadline_ms > now)
 			break;
-		poll_answer(p, NULL, false, false);
+		list_remove(&p->age);
+		if (p->is_held)
+			poll_answer(p, NULL, false, false);
 	}
 	sync_server_arm(server);
 }
 
 static void poll_hold(struct poll *p)
 {
-	struct sync_server *server = p->server;
-	bool first = list_is_empty(&server->held);
-
 	list_remove(&p->link);
-	list_append(&server->held, &p->link);
-	if (first)
-		sync_server_arm(server);
+	list_append(&p->server->held, &p->link);
+	p->is_held = true;
 }
 
 static void poll_settle(struct poll *p)
 {
-	struct engine *engine = p->server->spec.engine;
+	/* A poll that was freed has left the list, which the analyzer does not see. */
+	struct engine *engine = p->server->spec.engine; // NOLINT(clang-analyzer-unix.Malloc)
 	struct node *node = engine_node(engine, p->node);
+	/* Its time may be over already: that counts from when it came, as the agent's patience
+	 * does, however long its token was checked. */
+	bool is_over = list_is_empty(&p->age);
 	bool want_report, want_features;
 
 	if (!node || !str_equal(node->uid, p->node_uid)) {
@@ -225,7 +245,7 @@ static void poll_settle(struct poll *p)
 	}
 	want_report = !node->reported || strcmp(node->report_hash, p->report_hash) != 0;
 	want_features = engine_wants_features(engine, node);
-	if (want_report || want_features ||
+	if (is_over || want_report || want_features ||
 	    (node->set && strcmp(node->set->hash, p->set_hash) != 0))
 		poll_answer(p, node, want_report, want_features);
 	else
@@ -249,6 +269,7 @@ void sync_server_set_changed(struct sync_server *server, struct node *node)
 		return;
 	list_remove(&p->link);
 	list_append(&server->pending, &p->link);
+	p->is_held = false;
 }
 
 /* Requests. */
@@ -286,6 +307,7 @@ static int poll_decode(struct poll *p, struct sync_request *req, struct err *err
 	const char *body = http_exchange_body(p->ex, &n);
 	int r = js_parse(body, n, &obj, err);
 
+	http_exchange_forget_body(p->ex);
 	return r < 0 ? r : sync_request_decode(obj, req, err);
 }
 
@@ -308,7 +330,6 @@ static void poll_take(struct poll *p, struct sync_request *req)
 		return;
 	}
 	poll_replace(engine_node(engine, p->node), p);
-	p->deadline_ms = clock_mono_ms() + SYNC_HOLD_MS;
 	list_remove(&p->link);
 	list_append(&server->pending, &p->link);
 	server->spec.on_facts(server->spec.data);
@@ -324,7 +345,9 @@ static void poll_sync(struct poll *p)
 		list_append(&p->server->early, &p->link);
 		return;
 	}
-	if (poll_decode(p, &req, &err) < 0) {
+	if (http_exchange_is_bare(p->ex)) {
+		poll_refuse(p, 503, "what this replica knows has changed meanwhile: try again");
+	} else if (poll_decode(p, &req, &err) < 0) {
 		log_warn("a sync was refused", log_s("node", p->node), log_s("why", err.msg));
 		poll_refuse(p, 400, err.msg);
 	} else if (req.protocol != SYNC_PROTOCOL) {
@@ -338,6 +361,15 @@ static void poll_sync(struct poll *p)
 		poll_take(p, &req);
 	}
 	sync_request_clear(&req);
+}
+
+/* A node may be told only what its set names: else each hash that it makes up would be a line in
+ * the log and a walk over all that was compiled. */
+static bool poll_is_told(const struct poll *p, const char *sha256)
+{
+	const struct node *node = engine_node(p->server->spec.engine, p->node);
+
+	return node && node->set && strstr(node->set->text, sha256);
 }
 
 static void poll_artefact(struct poll *p, const char *sha256)
@@ -357,6 +389,10 @@ static void poll_artefact(struct poll *p, const char *sha256)
 		return;
 	}
 	r = artefact_share(server->spec.artefacts, sha256, &bytes, &err);
+	if (r < 0 && !poll_is_told(p, sha256)) {
+		poll_refuse(p, 404, "there is no such artefact, and the node's set names none");
+		return;
+	}
 	if (r < 0) {
 		log_warn("an artefact could not be served", log_s("artefact", sha256),
 			 log_s("node", p->node), log_s("why", err.msg));
@@ -414,34 +450,68 @@ static void poll_on_checked(void *data, const struct identity_result *res)
 	poll_identified(p, res);
 }
 
-static void sync_server_on_request(struct http_exchange *ex, void *data)
+/* Borrowed; NULL where the request brings none. */
+static const char *sync_server_token(struct http_exchange *ex)
 {
 	static const char bearer[] = "Bearer ";
-	struct sync_server *server = data;
 	const char *header = http_exchange_header(ex, "Authorization");
+
+	return header && str_has_prefix(header, bearer) ? header + sizeof(bearer) - 1 : NULL;
+}
+
+/* A token that has to be reviewed first may be good. */
+static bool sync_server_wants_body(struct http_exchange *ex, void *data)
+{
+	struct sync_server *server = data;
+	const char *token = sync_server_token(ex);
 	struct identity_result res;
+
+	if (!server->leading || !token || strcmp(http_exchange_method(ex), "POST") != 0)
+		return false;
+	return !identity_lookup(server->spec.identity, token, clock_wall_ms(), &res) ||
+	       res.verdict == IDENTITY_OK;
+}
+
+static struct poll *poll_new(struct sync_server *server, struct http_exchange *ex)
+{
+	struct poll *p = MEM_NEW(struct poll);
+	bool first = list_is_empty(&server->ages);
+
+	p->server = server;
+	p->ex = ex;
+	p->deadline_ms = clock_mono_ms() + server->hold_ms;
+	list_init(&p->link);
+	list_append(&server->ages, &p->age);
+	http_exchange_set_data(ex, p);
+	if (first)
+		sync_server_arm(server);
+	return p;
+}
+
+static void sync_server_on_request(struct http_exchange *ex, void *data)
+{
+	struct sync_server *server = data;
+	const char *token = sync_server_token(ex);
+	struct identity_result res;
+	char from[64];
 	struct poll *p;
 
 	if (!server->leading) {
 		sync_server_redirect(server, ex);
 		return;
 	}
-	if (!header || !str_has_prefix(header, bearer)) {
+	if (!token) {
 		http_reply_message(ex, 401, "no token: an agent sends its service account token");
 		return;
 	}
-	p = MEM_NEW(struct poll);
-	p->server = server;
-	p->ex = ex;
-	list_init(&p->link);
-	http_exchange_set_data(ex, p);
-	header += sizeof(bearer) - 1;
-	if (identity_lookup(server->spec.identity, header, clock_wall_ms(), &res)) {
+	p = poll_new(server, ex);
+	if (identity_lookup(server->spec.identity, token, clock_wall_ms(), &res)) {
 		poll_identified(p, &res);
 		return;
 	}
 	list_append(&server->checking, &p->link);
-	p->check = identity_check(server->spec.identity, header, poll_on_checked, p);
+	http_exchange_peer(ex, from, sizeof(from));
+	p->check = identity_check(server->spec.identity, token, from, poll_on_checked, p);
 }
 
 static void sync_server_on_gone(struct http_exchange *ex, void *data)
@@ -461,12 +531,8 @@ void sync_server_lead(struct sync_server *server, int64_t epoch)
 	server->leading = true;
 	if (!engine_is_started(server->spec.engine))
 		return;
-	while (!list_is_empty(&server->early)) {
-		struct poll *p = container_of(server->early.next, struct poll, link);
-
-		list_remove(&p->link);
-		poll_sync(p);
-	}
+	LIST_FOREACH(item, &server->early)
+		poll_sync(container_of(item, struct poll, link));
 }
 
 void sync_server_follow(struct sync_server *server, const char *leader)
@@ -485,10 +551,13 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	    .cert_pem = spec->cert_pem,
 	    .key_pem = spec->key_pem,
 	    .max_body = SYNC_REQUEST_MAX,
+	    .max_bodies = SYNC_SERVER_BODIES,
 	    .max_connections = spec->max_connections,
+	    .max_connections_per_ip = spec->max_connections_per_address,
 	    .header_timeout_ms = SYNC_SERVER_HEADER_MS,
 	    .body_timeout_ms = SYNC_SERVER_BODY_MS,
 	    .idle_timeout_ms = SYNC_SERVER_IDLE_MS,
+	    .wants_body = sync_server_wants_body,
 	    .on_request = sync_server_on_request,
 	    .on_gone = sync_server_on_gone,
 	    .data = server,
@@ -496,10 +565,12 @@ int sync_server_new(uv_loop_t *loop, const struct sync_server_spec *spec, struct
 	int r;
 
 	server->spec = *spec;
+	server->hold_ms = spec->hold_ms ? spec->hold_ms : SYNC_SERVER_HOLD_MS;
 	list_init(&server->checking);
 	list_init(&server->early);
 	list_init(&server->pending);
 	list_init(&server->held);
+	list_init(&server->ages);
 	r = http_server_new(loop, &http, &server->http, err);
 	if (r < 0) {
 		free(server);

@@ -4,7 +4,8 @@
  * The agents' door: POST /v1/sync, held until there is something to say, and GET
  * /v1/policies/{sha256}.
  *
- * Who calls is proved by identity.h before a byte of the body is looked at. What an agent says goes
+ * Who calls is proved by identity.h before a byte of the body is looked at, and where
+ * the headers alone say that it is nobody of ours, before one is kept. What an agent says goes
  * into the engine; what the engine decides comes out by sync_server_set_changed() and
  * sync_server_release().
  */
@@ -24,6 +25,8 @@ struct sync_server_spec {
 	const char *listen;
 	const char *cert_pem, *key_pem;
 	unsigned int max_connections;
+	unsigned int max_connections_per_address; /* 0: no such limit */
+	int64_t hold_ms;                          /* of a poll; 0: 58 s */
 	struct engine *engine;
 	struct identity *identity;
 	struct artefact_store *artefacts;

@@ -44,7 +44,7 @@ class Lab:
     def controller_url(self):
         """The controller's loopback listener: what `kubectl hauberk --controller` takes."""
         self.state.read()
-        return f"http://127.0.0.1:{self.state.port('controller-local')}"
+        return f"http://127.0.0.1:{self.state.port('controller-view')}"
 
     @property
     def controller_address(self):
@@ -68,8 +68,11 @@ class Lab:
 
     # -- life ------------------------------------------------------------------------------------------------------------
 
-    def up(self, nodes_wanted=2, bare=0, kernels=None, options=None, hauberk=True, tie=False, controller_args=()):
-        """Starts what is not running. Whatever ends this call early ends what it had started, too."""
+    def up(self, nodes_wanted=2, bare=0, kernels=None, options=None, hauberk=True, tie=False, controller_args=(),
+           without_controllers=()):
+        """Starts what is not running. Whatever ends this call early ends what it had started, too.
+
+        `without_controllers`: of Kubernetes' own, such as node-lifecycle-controller; read when the control plane starts."""
         state = self.state
         with exclusive(state):
             if not self.is_up():
@@ -83,7 +86,7 @@ class Lab:
             gobuild.binaries("controlplane")
             gobuild.kubectl()
             built, agent_image = nodes.build(state, plan, "agent" not in without)
-            controlplane.prepare(state)
+            controlplane.prepare(state, without_controllers)
             d = daemon.Daemon(state.dir, spawn=True)
             try:
                 controlplane.start(state, d)
@@ -197,7 +200,8 @@ class Lab:
     def kubectl_command(self, *args):
         """(argv, environment) of a kubectl with the lab's credentials; finds the plugin `kubectl hauberk` too."""
         path = os.pathsep.join([str(controller.bin_dir()), os.environ.get("PATH", "")])
-        return [str(gobuild.kubectl()), *args], {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path, "HAUBERK_CONTROLLER": self.controller_url}
+        return [str(gobuild.kubectl()), *args], env
 
     def kubectl(self, *args, stdin=None, check=True, timeout=120):
         argv, env = self.kubectl_command(*args)

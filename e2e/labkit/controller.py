@@ -50,8 +50,11 @@ def renew_token(state, api=None):
 
 def argv(state, extra=()):
     port, local = state.port("controller", CONTROLLER_PORT), state.port("controller-local")
+    view = state.port("controller-view")
     return [bin_dir() / "hauberk-controller", "--kubeconfig", state.controller_dir / "kubeconfig", "--namespace", NAMESPACE,
             "--listen", f"127.0.0.1:{port}", "--local-listen", f"127.0.0.1:{local}", "--advertise", f"10.0.2.2:{port}",
+            "--view-listen", f"127.0.0.1:{view}",
+            "--max-connections-per-address", "0",  # all nodes, and all simulated agents, come from this host
             "--data-dir", state.controller_dir / "data", "--sandbox", bin_dir() / "hauberk-sandbox",
             *shlex.split(os.environ.get("HAUBERK_CONTROLLER_ARGS", "")), *extra]
 

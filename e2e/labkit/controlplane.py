@@ -22,7 +22,9 @@ def node_names():
     return [f"{kind}-{i}" for kind in ("node", "bare") for i in range(1, MAX_NODES + 1)]
 
 
-def prepare(state):
+def prepare(state, without_controllers=()):
+    """`without_controllers`: by their names in kube-controller-manager."""
+    (state.dir / "controllers").write_text(",".join(["*", *(f"-{c}" for c in without_controllers)]))
     certs.authority(state.pki)
     certs.kubeconfig(state.kubeconfig, f"https://127.0.0.1:{state.port('apiserver')}", state.pki / "ca.crt",
                      {"client-certificate": state.pki / "admin.crt", "client-key": state.pki / "admin.key"})
@@ -54,6 +56,7 @@ def _argv(state, part):
             "--audit-log-format=json", "--audit-log-maxsize=4096"]
     if part == "controller-manager":
         return [binary, "controller-manager", config, "--leader-elect=false", "--secure-port=0",
+                f"--controllers={(state.dir / 'controllers').read_text()}",
                 f"--service-account-private-key-file={pki}/sa.key", f"--root-ca-file={pki}/ca.crt"]
     return [binary, "scheduler", config, "--leader-elect=false", "--secure-port=0"]
 

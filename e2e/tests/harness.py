@@ -124,8 +124,8 @@ class History:
                 self.listed.set()
                 for kind, obj in self.api.watch(self.path):
                     self._note(kind, obj)
-            except LabError:
-                pass
+            except (LabError, OSError):
+                pass      # it may be down, and its files gone, too
             time.sleep(0.1)
 
     def _note(self, kind, obj):
@@ -227,6 +227,31 @@ class Cluster:
         """[(type, reason, message)] of the Events about a profile."""
         listed = self.api.get("/api/v1/namespaces/default/events?fieldSelector=involvedObject.kind%3DAppArmorProfile,involvedObject.name%3D" + name)
         return [(e["type"], e["reason"], e.get("message", "")) for e in listed["items"]]
+
+    # -- machines ---------------------------------------------------------------------------------------------------------
+
+    def next_bare(self, n):
+        """Names of n bare nodes that are not there yet."""
+        first = 1 + sum(1 for name in self.lab.nodes() if name.startswith("bare-"))
+        return [f"bare-{first + i}" for i in range(n)]
+
+    def add_bare(self, names, options):
+        """Starts the nodes of next_bare(); of either kernel in turn."""
+        self.lab.up(nodes_wanted=2 if self.has_kubelets else 0, bare=int(names[-1].split("-")[1]), kernels=["6.1", "6.12"], options=options)
+
+    def remove_nodes(self, names):
+        """Ends machines, and leaves nothing of them in the cluster."""
+        for node in names:
+            if node in self.lab.nodes():
+                self.lab.kill(node)
+                if self.api.find(f"/api/v1/nodes/{node}"):
+                    self.api.delete(f"/api/v1/nodes/{node}")
+                self.lab.state.nodes.pop(node)
+                self.lab.state.write()
+        # Their agents' pods would be taken away by the garbage collector a while later, in the middle of another test.
+        for node, pod in self.agent_pods().items():
+            if node in names:
+                self.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
 
     # -- kernels ---------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness import (Following, POD_S, PROFILES, changed, condition, is_ready, node_states, pod, policy, profile)
+from harness import (Following, NODE_OBJECTS, POD_S, PROFILES, changed, condition, is_ready, node_states, pod, policy, profile)
 from labkit.ui import LabError, wait_until
 
 WATCHMAN = "while :; do if read -r line < /etc/group; then echo open; else echo denied; fi; sleep 0.3; done"
@@ -164,6 +164,26 @@ def test_what_kubectl_and_other_tools_ask_is_answered_truly(cluster, tmp_path):
     # The same again is no change, and so is one that the first manager does not know.
     cluster.kubectl("apply", "--server-side", "--field-manager=gitops", "-f", "-", stdin=json.dumps(applied))
     assert cluster.get(name)["metadata"]["generation"] == obj["metadata"]["generation"]
+
+
+def test_what_is_applied_and_deleted_at_once_leaves_nothing_behind(cluster):
+    """Wherever the deletion overtakes the installation: before a node was told, while it loads, before its report has come."""
+    manifests = [profile(cluster.name("hasty"), "deny /etc/shadow r,") for _ in range(6)]
+    names = [m["metadata"]["name"] for m in manifests]
+    for i, manifest in enumerate(manifests):
+        cluster.apply(manifest)
+        if i % 2:
+            cluster.wait(names[i], lambda o: "hauberk.dev/profile" in o["metadata"].get("finalizers", []), "our finalizer")
+        cluster.delete(names[i])
+    cluster.wait_gone(*names)
+    # What the agents say of it comes after the next profile is Ready.
+    fence = profile(cluster.name("hasty-next"))
+    cluster.apply(fence)
+    cluster.wait_ready(fence["metadata"]["name"])
+    cluster.check_kernels(fence, absent=names)
+    for node in cluster.nodes:
+        said = cluster.api.get(f"{NODE_OBJECTS}/{node}")["status"]
+        assert not set(names) & {e.get("profile") for e in said.get("exceptions", []) + said.get("pendingRemovals", [])}
 
 
 def test_labels_and_annotations_cause_no_work(cluster):

@@ -2,7 +2,6 @@
 import pytest
 
 from harness import NODE_OBJECTS, changed, condition, has_reason, is_ready, node_states, profile
-from labkit.controller import NAMESPACE
 from labkit.ui import wait_until
 
 
@@ -74,26 +73,9 @@ def test_an_excluded_node_is_left_alone(cluster, label):
 def late(whole_cluster):
     """Names of four nodes that are still to come: one of either kernel, one with AppArmor off, and one whose kernel keeps no hashes. Afterwards nothing is
     left of them."""
-    cluster, here = whole_cluster, len(whole_cluster.lab.nodes())
-    first = 1 if cluster.has_kubelets else here + 1
-    names = [f"bare-{first + i}" for i in range(4)]
+    names = whole_cluster.next_bare(4)
     yield names
-    for node in names:
-        if node in cluster.lab.nodes():
-            cluster.lab.kill(node)
-            if cluster.api.find(f"/api/v1/nodes/{node}"):
-                cluster.api.delete(f"/api/v1/nodes/{node}")
-            cluster.lab.state.nodes.pop(node)
-            cluster.lab.state.write()
-    # Their agents' pods would be taken away by the garbage collector a while later, in the middle of another test.
-    for node, pod in cluster.agent_pods().items():
-        if node in names:
-            cluster.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
-
-
-def start(cluster, names):
-    cluster.lab.up(nodes_wanted=2 if cluster.has_kubelets else 0, bare=int(names[-1].split("-")[1]), kernels=["6.1", "6.12"],
-                   options={names[-2]: {"append": "apparmor=0"}, names[-1]: {"append": "apparmor.hash_policy=0"}})
+    whole_cluster.remove_nodes(names)
 
 
 def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
@@ -102,7 +84,7 @@ def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
     manifest = profile(name, "deny /etc/shadow r,")
     cluster.apply(manifest)
     cluster.wait_ready(name)
-    start(cluster, late)
+    cluster.add_bare(late, {off: {"append": "apparmor=0"}, blind: {"append": "apparmor.hash_policy=0"}})
 
     obj = cluster.wait(name, lambda o: is_ready(o) and set(on(o)) == {*cluster.nodes, *late}, "Ready with the nodes that joined")
     assert on(obj) == {**dict.fromkeys([*cluster.nodes, *joining], "Loaded"), off: "Unsupported", blind: "Unsupported"}

@@ -1,12 +1,14 @@
 """What a real API server makes of the custom resource definitions: what it lets in, what it refuses and in which words, what
 `kubectl explain` and `kubectl get` show."""
 import copy
+import functools
 import json
 import re
 
 import pytest
+import yaml
 
-from plain_cluster import plain_cluster
+from plain_cluster import REPO, plain_cluster
 from labkit.kubeapi import ApiError
 
 PROFILES = "/apis/hauberk.dev/v1alpha1/apparmorprofiles"
@@ -53,6 +55,14 @@ def labels(**expression):
     return spec_of(nodeSelector={"matchExpressions": [expression]})
 
 
+def rollout(**fields):
+    return spec_of(rollout=fields)
+
+
+def steps(*nodes, **fields):
+    return rollout(steps=[{"nodes": n, **fields} for n in nodes])
+
+
 # -- what is let in -------------------------------------------------------------------------------------------------------
 
 GOOD = {
@@ -73,6 +83,17 @@ GOOD = {
         {"key": "zone", "operator": "In", "values": ["a", ""]}, {"key": "zone", "operator": "NotIn", "values": ["b"]},
         {"key": "node-role.kubernetes.io/control-plane", "operator": "DoesNotExist"},
         {"key": "disk", "operator": "Exists", "values": []}]}),
+    "an empty rollout": rollout(),
+    "the least of everything": rollout(maxUnavailable=1, maxFailed="1%", minReadySeconds=0, progressDeadlineSeconds=1, paused=True),
+    "the most of everything": rollout(maxUnavailable="100%", maxFailed=2147483647, onFailure="Rollback", minReadySeconds=3600,
+                                      progressDeadlineSeconds=2147483647),
+    "one step": steps(1, soakSeconds=600),
+    "a step that waits for a promote": steps("10%", soakSeconds=-1),
+    "numbers, then shares": steps(1, 1, 5, "1%", "5%", "10%", "99%", "100%"),
+    "numbers and shares in turn, each kind in order": steps("1%", 2, "2%", 3, "30%", 4),
+    "32 steps": steps(*range(1, 33)),
+    "no step": steps(),
+    **{f"a step of {share} %": steps(f"{share}%") for share in (1, 9, 10, 19, 20, 50, 99, 100)},
 }
 
 
@@ -86,11 +107,40 @@ def test_defaults(api):
     assert created["spec"] == {"policy": TEXT, "mode": "Enforce", "state": "Enabled", "revisionHistoryLimit": 10}
 
 
+ROLLOUT = {"maxUnavailable": "25%", "maxFailed": 1, "onFailure": "Pause", "paused": False, "minReadySeconds": 0, "progressDeadlineSeconds": 600}
+
+
+@pytest.mark.parametrize("given, stands", [
+    (None, None), ({}, ROLLOUT), ({"paused": None}, ROLLOUT), ({"maxUnavailable": 3}, {**ROLLOUT, "maxUnavailable": 3}),
+    ({"steps": [{"nodes": 1}]}, {**ROLLOUT, "steps": [{"nodes": 1, "soakSeconds": 0}]}),
+])
+def test_defaults_of_a_rollout(api, given, stands):
+    """None for the whole: whether a rollout was given at all makes a difference at a first installation."""
+    assert dry_run(api, "t", spec_of(rollout=given))["spec"].get("rollout") == stands
+
+
+def written_down():
+    """Each rollout that a page of ours shows, also where a sample has it in a comment."""
+    page, sample = (REPO / path for path in ("docs/rollouts.md", "config/samples/api-service.yaml"))
+    for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)):
+        found = yaml.safe_load(block)
+        yield pytest.param(found.get("spec", found)["rollout"], id=f"{page.name}-{i}")
+    comment = re.search(r"^  # rollout:\n(  #   .*\n)+", sample.read_text(), re.M)[0]
+    yield pytest.param(yaml.safe_load(comment.replace("  # ", ""))["rollout"], id=sample.name)
+
+
+@pytest.mark.parametrize("shown", list(written_down()))
+def test_lets_in_what_the_documentation_shows(api, shown):
+    assert shown["steps"] and dry_run(api, "t", spec_of(rollout=shown))
+
+
 # -- what is refused: (metadata.name, spec, what the answer must say) ------------------------------------------------------
 
 CHARACTERS = ["spec.profileName", "1 to 200 of the characters"]
 RESERVED = ["spec.profileName", "is reserved", "choose another name"]
 KEY = ["is not a label key", "PREFIX/NAME"]
+AMOUNT = ["use a number of nodes, 1 or more, or a share of them from '1%' to '100%'"]
+DISORDER = ["spec.rollout.steps", "out of order", "write the smaller numbers first"]
 
 BAD = {
     "no policy": ("t", {}, ["spec.policy", "Required value"]),
@@ -149,6 +199,36 @@ BAD = {
     "no key": ("t", labels(operator="Exists"), ["matchExpressions[0].key", "Required value"]),
     "a bad key": ("t", labels(key="-a", operator="Exists"), ["matchExpressions[0].key", "not a label key", "PREFIX/NAME"]),
     "a bad value": ("t", labels(key="a", operator="In", values=["ok", "b c"]), ["matchExpressions[0].values[1]", "no node would match"]),
+
+    **{f"{field} of {value!r}": ("t", rollout(**{field: value}), [f"spec.rollout.{field}", *AMOUNT])
+       for field in ("maxUnavailable", "maxFailed")
+       for value in (0, -1, 2147483648, "0%", "101%", "1000%", "-5%", "+5%", "05%", "5", "%", "", "5%\n", " 5%", "5.5%", "half")},
+    **{f"a step of {value!r}": ("t", steps(1, value), ["spec.rollout.steps[1].nodes", *AMOUNT])
+       for value in (0, -1, 2147483648, "0%", "00%", "101%", "110%", "1000%", "-5%", "05%", "5", "%", "", "5%\n", "5.5%", "half")},
+    "half a node": ("t", rollout(maxUnavailable=1.5), ["spec.rollout.maxUnavailable", "integer,string"]),
+    "half a node in a step": ("t", steps(1.5), ["spec.rollout.steps[0].nodes", "integer,string"]),
+    "a share of 18 characters": ("t", rollout(maxFailed="0" * 16 + "5%"), ["spec.rollout.maxFailed", "Too long"]),
+    "a rollout that is a list": ("t", spec_of(rollout=[]), ["spec.rollout", "of type object"]),
+    "a rollout with a misspelt field": ("t", rollout(maxUnavailble=1), ['unknown field "spec.rollout.maxUnavailble"']),
+    "denials, which nobody counts yet": ("t", steps(1, maxDenials=0), ['unknown field "spec.rollout.steps[0].maxDenials"']),
+    "an unknown way to fail": ("t", rollout(onFailure="Undo"), ["spec.rollout.onFailure", '"Pause", "Rollback"']),
+    "paused in words": ("t", rollout(paused="yes"), ["spec.rollout.paused", "of type boolean"]),
+    "a negative minReadySeconds": ("t", rollout(minReadySeconds=-1), ["spec.rollout.minReadySeconds", "greater than or equal to 0"]),
+    "minReadySeconds of more than an hour": ("t", rollout(minReadySeconds=3601, progressDeadlineSeconds=9999),
+                                             ["spec.rollout.minReadySeconds", "less than or equal to 3600"]),
+    "no time to come forward": ("t", rollout(progressDeadlineSeconds=0), ["spec.rollout.progressDeadlineSeconds", "greater than or equal to 1"]),
+    "a deadline before a node can be ready": ("t", rollout(minReadySeconds=600),
+                                              ["spec.rollout.progressDeadlineSeconds", "more than minReadySeconds", "raise progressDeadlineSeconds"]),
+    "a negative soak": ("t", steps(1, soakSeconds=-2), ["spec.rollout.steps[0].soakSeconds", "-1 to wait for `kubectl hauberk rollout promote`"]),
+    "half a second of soak": ("t", steps(1, soakSeconds=1.5), ["spec.rollout.steps[0].soakSeconds", "int32"]),
+    "a step of nothing": ("t", rollout(steps=[{"soakSeconds": 1}]), ["spec.rollout.steps[0].nodes", "Required value"]),
+    "numbers out of order": ("t", steps(5, 1), DISORDER),
+    "shares out of order": ("t", steps("20%", "10%"), DISORDER),
+    "shares of one digit out of order": ("t", steps("9%", "8%"), DISORDER),
+    "a share of two digits before one of one": ("t", steps("10%", "9%"), DISORDER),
+    "all of them, and then a share": ("t", steps("100%", "99%"), DISORDER),
+    "out of order over a step of another kind": ("t", steps(5, "50%", 4), DISORDER),
+    "33 steps": ("t", steps(*range(1, 34)), ["spec.rollout.steps", "Too many: 33", "at most 32"]),
 }
 
 
@@ -187,6 +267,66 @@ def test_name_may_be_spelt_out_and_left_out(api, stored):
     change(api, "t-spelt", {"spec": {"profileName": None}})
 
 
+# -- who owns what of a rollout -----------------------------------------------------------------------------------------------
+
+def apply(api, manager, spec, force=False):
+    body = manifest("t-shared", spec)
+    return api.patch(f"{PROFILES}/t-shared?fieldManager={manager}&force={str(force).lower()}&fieldValidation=Strict", body,
+                     "application/apply-patch+yaml")["spec"].get("rollout")
+
+
+@pytest.fixture
+def shared(api):
+    yield functools.partial(apply, api)
+    api.delete(f"{PROFILES}/t-shared")
+
+
+def test_fields_of_a_rollout_have_owners_of_their_own(shared):
+    """Git owns the budget, a person pauses: neither takes back what the other said."""
+    assert shared("git", rollout(maxUnavailable=2)) == {**ROLLOUT, "maxUnavailable": 2}
+    assert shared("person", {"rollout": {"paused": True}}) == {**ROLLOUT, "maxUnavailable": 2, "paused": True}
+    assert shared("git", rollout(maxUnavailable=3)) == {**ROLLOUT, "maxUnavailable": 3, "paused": True}
+    assert shared("person", {"rollout": {"maxFailed": 2}}) == {**ROLLOUT, "maxUnavailable": 3, "maxFailed": 2}
+
+
+def test_steps_are_one_list_with_one_owner(shared):
+    """Merged item by item they would be steps that nobody wrote."""
+    assert shared("git", steps(1, "10%", soakSeconds=60))["steps"] == [{"nodes": 1, "soakSeconds": 60}, {"nodes": "10%", "soakSeconds": 60}]
+    assert shared("git", steps("50%"))["steps"] == [{"nodes": "50%", "soakSeconds": 0}]
+    with pytest.raises(ApiError) as refused:
+        shared("person", {"rollout": {"steps": [{"nodes": 5}]}})
+    assert refused.value.status == 409 and ".spec.rollout.steps" in str(refused.value)
+    assert shared("person", {"rollout": {"steps": [{"nodes": 5}]}}, force=True)["steps"] == [{"nodes": 5, "soakSeconds": 0}]
+    assert "steps" not in shared("person", {"rollout": {"maxFailed": 1}})
+
+
+def test_the_same_again_changes_nothing(api, shared):
+    """The API server writes any custom resource at the second apply, whatever its schema: from then on."""
+    shared("git", steps(1, "10%"))
+    shared("git", steps(1, "10%"))
+    before = api.get(f"{PROFILES}/t-shared")["metadata"]
+    shared("git", steps(1, "10%"))
+    after = api.get(f"{PROFILES}/t-shared")["metadata"]
+    assert after["generation"] == 1
+    assert after["resourceVersion"] == before["resourceVersion"]
+
+
+def test_an_annotation_makes_no_new_generation(api, stored):
+    """So `kubectl diff` of what is in Git stays clean, and nothing is rolled out anew."""
+    created = stored("t-annotated", steps(1))
+    changed = change(api, "t-annotated", {"metadata": {"annotations": {"hauberk.dev/rollout-pause": "aaaaaaaaaaaa"}}})
+    assert changed["metadata"]["generation"] == created["metadata"]["generation"]
+    assert changed["spec"] == created["spec"]
+
+
+@pytest.mark.parametrize("patch", [{"steps": None}, {"paused": True}, {"maxFailed": "10%"}, None])
+def test_a_rollout_may_change_and_go(api, stored, patch):
+    stored("t-changing", steps(1, "10%"))
+    changed = change(api, "t-changing", {"spec": {"rollout": patch}})
+    assert changed["metadata"]["generation"] == 2
+    assert ("rollout" in changed["spec"]) == (patch is not None)
+
+
 # -- status ------------------------------------------------------------------------------------------------------------------
 
 CONDITION = {"type": "Ready", "status": "False", "reason": "NodesFailed", "message": "node-b: no memory",
@@ -194,6 +334,9 @@ CONDITION = {"type": "Ready", "status": "False", "reason": "NodesFailed", "messa
 STATUS = {
     "observedGeneration": 1, "currentRevision": "aaaaaaaaaaaa", "updateRevision": "bbbbbbbbbbbb", "conditions": [CONDITION],
     "desiredNodes": 2, "updatedNodes": 2, "readyNodes": 1, "failedNodes": 1, "unreachableNodes": 0, "unsupportedNodes": 0,
+    "rollout": {"revision": "bbbbbbbbbbbb", "phase": "Soaking", "startedAt": "2020-01-01T00:00:00Z", "restart": "bbbbbbbbbbbb/1",
+                "step": {"index": 1, "startedAt": "2020-01-01T00:00:00Z", "hash": "0" * 64}},
+    "step": "2/3",
     "nodesReady": "1/2", "failureReasons": [{"reason": "OutOfMemory", "count": 1}], "nodesOmitted": 0,
     "nodes": [{"name": "node-b", "state": "Failed", "reason": "OutOfMemory", "message": "no memory", "revision": "aaaaaaaaaaaa",
                "lastTransitionTime": "2020-01-01T00:00:00Z"}],
@@ -236,7 +379,8 @@ def test_a_stale_status_is_a_conflict(api, stored):
 
 @pytest.mark.parametrize("wrong", [
     {"nodes": [{"name": "n", "state": "Fine"}]}, {"nodes": [{"name": f"n{i}", "state": "Loaded"} for i in range(101)]},
-    {"failureReasons": [{"reason": f"R{i}", "count": 1} for i in range(17)]}, {"readyNodes": -1}, {"rollout": {}}, {"denials": {}},
+    {"failureReasons": [{"reason": f"R{i}", "count": 1} for i in range(17)]}, {"readyNodes": -1}, {"denials": {}},
+    {"rollout": {"step": {"index": -1}}}, {"rollout": {"startedAt": "yesterday"}}, {"rollout": {"paused": True}}, {"step": 2},
     {"conditions": [{"type": "Ready", "status": "True"}]}, {"conditions": [CONDITION, CONDITION]},
 ])
 def test_a_wrong_status_is_refused(api, stored, wrong):
@@ -247,8 +391,8 @@ def test_a_wrong_status_is_refused(api, stored, wrong):
 
 
 def test_the_largest_status_on_the_largest_object(api, stored):
-    """262144 bytes of policy and 24 KiB of status: the rules' cost stays within what the API server grants."""
-    stored("t-large", GOOD["262144 bytes, one a character"])
+    """262144 bytes of policy, 32 steps and 24 KiB of status: the rules' cost stays within what the API server grants."""
+    stored("t-large", {**steps(*[f"{share}%" for share in range(69, 101)]), **GOOD["262144 bytes, one a character"]})
     status = copy.deepcopy(STATUS)
     status["nodes"] = [{**STATUS["nodes"][0], "name": f"node-{i}"} for i in range(100)]
     assert len(json.dumps(status)) > 10000
@@ -289,8 +433,8 @@ def test_columns_of_a_profile(cluster, api, stored):
     assert heads == ["NAME", "MODE", "READY", "NODES", "UPDATED", "FAILED", "REASON", "AGE"]
     assert rows[0][:7] == ["t-columns", "Complain", "False", "1/2", "2", "1", "NodesFailed"]
     heads, rows = table(cluster, "aap", "t-columns", "-o", "wide")
-    assert heads[8:] == ["REVISION", "MESSAGE"]
-    assert rows[0][8:] == ["bbbbbbbbbbbb", "node-b: no memory"]
+    assert heads[8:] == ["REVISION", "STEP", "MESSAGE"]
+    assert rows[0][8:] == ["bbbbbbbbbbbb", "2/3", "node-b: no memory"]
 
 
 def test_columns_of_a_node(cluster, api, stored):
@@ -327,6 +471,9 @@ def test_every_field_is_described(api, kind):
 def test_explain_finds_the_short_names(cluster):
     assert "AppArmor's own language" in cluster.kubectl("explain", "aap.spec.policy").stdout
     assert "uname -r" in cluster.kubectl("explain", "aan.status.kernelRelease").stdout
+    assert "seconds" in cluster.kubectl("explain", "aap.spec.rollout.steps.soakSeconds").stdout
+    assert "1 or more" in cluster.kubectl("explain", "aap.spec.rollout.maxUnavailable").stdout
+    assert "RollingBack" in cluster.kubectl("explain", "aap.status.rollout.phase").stdout
     cluster.kubectl("get", "hauberk")
 
 

@@ -44,8 +44,8 @@ static bool profile_lists_finalizer(struct json_object *obj)
 
 static void profile_parse_metadata(struct json_object *obj, struct profile *p)
 {
-	struct json_object *adopt =
-	    js_get(js_object(obj, "metadata.annotations"), PROFILE_ADOPT_ANNOTATION);
+	struct json_object *annotations = js_object(obj, "metadata.annotations");
+	struct json_object *adopt = js_get(annotations, PROFILE_ADOPT_ANNOTATION);
 
 	p->object = mem_strdup(js_str(obj, "metadata.name"));
 	p->uid = mem_strdup(js_str(obj, "metadata.uid"));
@@ -56,6 +56,7 @@ static void profile_parse_metadata(struct json_object *obj, struct profile *p)
 	p->has_finalizer = profile_lists_finalizer(obj);
 	p->adopt = json_object_is_type(adopt, json_type_string) &&
 		   strcmp(json_object_get_string(adopt), "true") == 0;
+	rollout_wish_parse(annotations, &p->wish);
 }
 
 static int profile_parse_spec(struct json_object *obj, struct profile *p, struct err *err)
@@ -76,6 +77,9 @@ static int profile_parse_spec(struct json_object *obj, struct profile *p, struct
 		return err_set(err, -EINVAL, "spec.state \"%.40s\" is not known", state);
 	p->enabled = !str_equal(state, "Disabled");
 	p->history_limit = js_i64(obj, "spec.revisionHistoryLimit", 10);
+	p->has_rollout = js_at(obj, "spec.rollout") != NULL;
+	if (rollout_spec_parse(js_at(obj, "spec.rollout"), &p->rollout, err) < 0)
+		return err->code;
 	return selector_parse(js_object(obj, "spec.nodeSelector"), &p->nodes, err);
 }
 
@@ -105,5 +109,6 @@ void profile_clear(struct profile *p)
 	free(p->name);
 	free(p->policy);
 	selector_clear(&p->nodes);
+	rollout_wish_clear(&p->wish);
 	*p = (struct profile){0};
 }

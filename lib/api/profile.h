@@ -6,6 +6,7 @@
  * the same, for a schema can be replaced.
  */
 
+#include "api/rollout_spec.h"
 #include "api/selector.h"
 #include "base/err.h"
 #include "base/js.h"
@@ -42,6 +43,10 @@ struct profile {
 	bool enabled;
 	struct selector nodes;
 	int64_t history_limit;
+
+	bool has_rollout;            /* the user gave spec.rollout, if an empty one */
+	struct rollout_spec rollout; /* the defaults where not */
+	struct rollout_wish wish;
 };
 
 /* -EINVAL with a sentence where a field that the schema requires is absent or of another type. */

@@ -1,3 +1,4 @@
 hauberk_layer(api
-  SOURCES profile.c selector.c sync_decode.c sync_encode.c sync_msg.c
+  SOURCES profile.c rollout_spec.c selector.c sync_decode.c sync_encode.c sync_family.c
+          sync_msg.c sync_report.c
   LINK hauberk_kube)

@@ -175,7 +175,7 @@ static bool sync_state_parse(const char *word, enum sync_state *ret)
 {
 	int i;
 
-	for (i = SYNC_STATE_PENDING; i <= SYNC_STATE_ORPHAN; i++) {
+	for (i = SYNC_STATE_PENDING; i <= SYNC_STATE_DRIFTED; i++) {
 		if (strcmp(word, sync_state_name((enum sync_state)i)) == 0) {
 			*ret = (enum sync_state)i;
 			return true;
@@ -237,6 +237,8 @@ static int sync_decode_status(struct json_object *obj, struct sync_status *s, st
 	r = sync_take_words(obj, "message", SYNC_MESSAGE_MAX, &s->message, err);
 	if (r == 0)
 		r = sync_take_words(obj, "kernelMode", 32, &s->kernel_mode, err);
+	if (r == 0)
+		r = sync_take_hex(obj, "digest", SHA256_HEX - 1, s->digest, err);
 	if (r == 0)
 		r = sync_decode_hashes(obj, &s->hashes, &s->n_hashes, err);
 	if (r == 0)
@@ -375,6 +377,31 @@ static int sync_take_enclosed(struct json_object *obj, struct sync_response *res
 	return 0;
 }
 
+/* Names, ordered. With the items they are no more than a set may have. */
+static int sync_take_keep(struct json_object *obj, struct sync_response *res, struct err *err)
+{
+	struct json_object *array;
+	size_t n, i;
+	int r = sync_take_array(obj, "keep", SYNC_ITEMS_MAX - res->n, &array, &n, err);
+
+	if (r < 0 || n == 0)
+		return r;
+	res->keep = mem_alloc(n, sizeof(*res->keep));
+	for (i = 0; i < n; i++) {
+		struct json_object *item = js_item(array, i);
+		const char *name = json_object_get_string(item);
+
+		if (!json_object_is_type(item, json_type_string) || !*name ||
+		    strlen(name) > SYNC_NAME_MAX)
+			return err_set(err, -EINVAL, "keep[%zu] is no name", i);
+		if (i > 0 && strcmp(res->keep[i - 1], name) >= 0)
+			return err_set(err, -EINVAL,
+				       "keep[%zu] is not in order, or stands there twice", i);
+		res->keep[res->n_keep++] = mem_strdup(name);
+	}
+	return 0;
+}
+
 int sync_response_decode(struct json_object *obj, struct sync_response *ret, struct err *err)
 {
 	struct sync_response res = {
@@ -395,6 +422,8 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 		if (!json_object_is_type(set, json_type_array))
 			return err_set(err, -EINVAL, "set is not a list");
 		r = sync_set_decode(set, &res.items, &res.n, err);
+		if (r == 0)
+			r = sync_take_keep(obj, &res, err);
 		if (r == 0)
 			r = sync_take_enclosed(obj, &res, err);
 		if (r < 0) {

@@ -26,6 +26,16 @@ static struct json_object *sync_encode_hashes(const struct sync_hash *hashes, si
 	return array;
 }
 
+size_t sync_hashes_bytes(const struct sync_hash *hashes, size_t n)
+{
+	struct json_object *array = sync_encode_hashes(hashes, n);
+	size_t n_bytes;
+
+	js_print(array, &n_bytes);
+	json_object_put(array);
+	return n_bytes;
+}
+
 static struct json_object *sync_encode_item(const struct sync_item *item)
 {
 	struct json_object *obj = js_new();
@@ -33,7 +43,6 @@ static struct json_object *sync_encode_item(const struct sync_item *item)
 	js_put_str(obj, "name", item->name);
 	sync_put(obj, "uid", item->uid);
 	js_put_str(obj, "want", item->want == SYNC_LOADED ? "loaded" : "absent");
-	js_put_str(obj, "deletionPolicy", "WhenUnused");
 	if (item->want == SYNC_ABSENT)
 		return obj;
 	js_put_str(obj, "revision", item->revision);
@@ -82,7 +91,7 @@ static struct json_object *sync_encode_timings(const struct sync_status *s)
 	return obj;
 }
 
-static struct json_object *sync_encode_status(const struct sync_status *s)
+struct json_object *sync_status_encode(const struct sync_status *s)
 {
 	struct json_object *obj = js_new();
 
@@ -94,7 +103,9 @@ static struct json_object *sync_encode_status(const struct sync_status *s)
 	sync_put(obj, "reason", sync_reason_name(s->reason));
 	sync_put(obj, "message", s->message);
 	sync_put(obj, "kernelMode", s->kernel_mode);
-	js_put(obj, "hashes", sync_encode_hashes(s->hashes, s->n_hashes));
+	sync_put(obj, "digest", s->digest);
+	if (s->n_hashes > 0)
+		js_put(obj, "hashes", sync_encode_hashes(s->hashes, s->n_hashes));
 	if (s->n_holders > 0)
 		js_put(obj, "holders", sync_encode_holders(s));
 	if (s->fetch_us || s->load_us || s->verify_us)
@@ -111,7 +122,7 @@ struct json_object *sync_report_encode(const struct sync_report *report)
 	js_put_bool(obj, "appArmorEnabled", report->apparmor_enabled);
 	sync_put(obj, "appArmorReason", report->apparmor_reason);
 	for (i = 0; i < report->n; i++)
-		js_append(items, sync_encode_status(&report->items[i]));
+		js_append(items, sync_status_encode(&report->items[i]));
 	js_put(obj, "profiles", items);
 	return obj;
 }
@@ -162,6 +173,16 @@ static struct json_object *sync_encode_enclosed(const struct sync_enclosed *encl
 	return obj;
 }
 
+struct json_object *sync_keep_encode(const char *const *names, size_t n)
+{
+	struct json_object *array = js_new_array();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		js_append(array, js_text(names[i]));
+	return array;
+}
+
 struct json_object *sync_response_encode(const struct sync_response *res)
 {
 	struct json_object *obj = js_new();
@@ -171,6 +192,8 @@ struct json_object *sync_response_encode(const struct sync_response *res)
 	sync_put(obj, "setHash", res->set_hash);
 	if (res->has_set)
 		js_put(obj, "set", sync_set_encode(res->items, res->n));
+	if (res->n_keep > 0)
+		js_put(obj, "keep", sync_keep_encode((const char *const *)res->keep, res->n_keep));
 	if (res->n_enclosed > 0)
 		js_put(obj, "policies", sync_encode_enclosed(res->enclosed, res->n_enclosed));
 	if (res->want_report)

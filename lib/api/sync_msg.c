@@ -9,6 +9,7 @@ static const char *const sync_states[] = {
     [SYNC_STATE_PENDING] = "Pending", [SYNC_STATE_LOADED] = "Loaded",
     [SYNC_STATE_FAILED] = "Failed",   [SYNC_STATE_DRAINING] = "Draining",
     [SYNC_STATE_ABSENT] = "Absent",   [SYNC_STATE_ORPHAN] = "Orphan",
+    [SYNC_STATE_DRIFTED] = "Drifted",
 };
 
 static const char *const sync_reasons[] = {
@@ -41,11 +42,6 @@ static void sync_hash_of(struct json_object *obj, char out[SHA256_HEX])
 	text = js_print(obj, &n);
 	sha256_hex(text, n, out);
 	json_object_put(obj);
-}
-
-void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX])
-{
-	sync_hash_of(sync_set_encode(items, n), out);
 }
 
 /* Without the timings: a repeated load that changes nothing else is no news. */
@@ -105,20 +101,25 @@ void sync_items_free(struct sync_item *items, size_t n)
 	free(items);
 }
 
-void sync_status_clear(struct sync_status *status)
+void sync_holders_free(struct sync_holder *holders, size_t n)
 {
 	size_t i;
 
+	for (i = 0; i < n; i++) {
+		free(holders[i].pod_uid);
+		free(holders[i].command);
+	}
+	free(holders);
+}
+
+void sync_status_clear(struct sync_status *status)
+{
 	free(status->name);
 	free(status->uid);
 	free(status->message);
 	free(status->kernel_mode);
 	sync_hashes_free(status->hashes, status->n_hashes);
-	for (i = 0; i < status->n_holders; i++) {
-		free(status->holders[i].pod_uid);
-		free(status->holders[i].command);
-	}
-	free(status->holders);
+	sync_holders_free(status->holders, status->n_holders);
 	*status = (struct sync_status){0};
 }
 
@@ -152,8 +153,50 @@ void sync_enclosed_free(struct sync_enclosed *enclosed, size_t n)
 	free(enclosed);
 }
 
+static int sync_compare_items(const void *a, const void *b)
+{
+	return strcmp(((const struct sync_item *)a)->name, ((const struct sync_item *)b)->name);
+}
+
+static const struct sync_item *sync_item_find(const struct sync_item *items, size_t n, char *name)
+{
+	const struct sync_item key = {.name = name};
+
+	return n > 0 ? bsearch(&key, items, n, sizeof(key), sync_compare_items) : NULL;
+}
+
+static void sync_keep_free(struct sync_response *res)
+{
+	size_t i;
+
+	for (i = 0; i < res->n_keep; i++)
+		free(res->keep[i]);
+	free(res->keep);
+	res->keep = NULL;
+	res->n_keep = 0;
+}
+
+void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n)
+{
+	size_t told = res->n, i;
+
+	if (res->n_keep == 0)
+		return;
+	res->items = mem_resize(res->items, told + res->n_keep, sizeof(*res->items));
+	for (i = 0; i < res->n_keep; i++) {
+		const struct sync_item *item = sync_item_find(former, n, res->keep[i]);
+
+		if (item && item->want == SYNC_LOADED &&
+		    !sync_item_find(res->items, told, res->keep[i]))
+			sync_item_copy(item, &res->items[res->n++]);
+	}
+	qsort(res->items, res->n, sizeof(*res->items), sync_compare_items);
+	sync_keep_free(res);
+}
+
 void sync_response_clear(struct sync_response *res)
 {
+	sync_keep_free(res);
 	sync_enclosed_free(res->enclosed, res->n_enclosed);
 	sync_items_free(res->items, res->n);
 	*res = (struct sync_response){0};

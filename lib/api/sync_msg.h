@@ -11,6 +11,10 @@
  * that becomes true, at most SYNC_HOLD_MS. An answer without a set says that the set did not
  * change.
  *
+ * With a set may come names of which it says nothing although the node should hold something: what
+ * that is cannot be told yet, or not for this kernel. Of these the node keeps what it was told to
+ * load before, so that a set is never smaller only because the controller does not know enough.
+ *
  * With a set come the bytes of small artefacts that it names and the node lacks, as far as there is
  * room: the others are fetched.
  *
@@ -35,12 +39,15 @@
 enum {
 	SYNC_PROTOCOL = 1,
 	SYNC_HOLD_MS = 60 * 1000,
-	SYNC_REQUEST_MAX = 1 << 20,  /* bytes of a request's body */
-	SYNC_RESPONSE_MAX = 8 << 20, /* bytes of a response's body */
-	SYNC_ITEMS_MAX = 1024,       /* profiles of one node */
-	SYNC_HASHES_MAX = 1024,      /* a profile and its children */
-	SYNC_HOLDERS_MAX = 8,        /* pods named for one draining profile */
-	SYNC_NAME_MAX = 253,         /* of a kernel profile; longer ones brick the namespace */
+	SYNC_REQUEST_MAX = 2 << 20,                      /* bytes of a request's body */
+	SYNC_REPORT_MAX = SYNC_REQUEST_MAX - (64 << 10), /* of them, the report's */
+	SYNC_RESPONSE_MAX = 8 << 20,                     /* bytes of a response's body */
+	SYNC_SET_MAX = 7 << 20,                          /* of them, the set's */
+	SYNC_ITEM_MAX = 1024,   /* bytes of one item of a set without its hashes */
+	SYNC_ITEMS_MAX = 1024,  /* profiles of one node */
+	SYNC_HASHES_MAX = 1024, /* a profile and its children */
+	SYNC_HOLDERS_MAX = 8,   /* pods named for one draining profile */
+	SYNC_NAME_MAX = 253,    /* of a kernel profile; longer ones brick the namespace */
 	SYNC_MESSAGE_MAX = 512,
 	SYNC_FEATURES_MAX = 8192,
 	SYNC_ARTEFACT_MAX = 4 << 20,         /* bytes of a compiled policy */
@@ -81,6 +88,7 @@ enum sync_state {
 	SYNC_STATE_DRAINING, /* to be removed, still in use */
 	SYNC_STATE_ABSENT,   /* to be removed, and the kernel holds none of ours */
 	SYNC_STATE_ORPHAN,   /* we loaded it, the set does not mention it: kept */
+	SYNC_STATE_DRIFTED,  /* it was as told; somebody changed or removed it; not mended yet */
 };
 
 /* Reasons of a FAILED report, CamelCase, bounded by this table (sync_reasons). */
@@ -114,7 +122,10 @@ struct sync_status {
 	enum sync_reason reason;
 	char *message;     /* "" for none */
 	char *kernel_mode; /* as the kernel says: "enforce", "complain"; "" while not loaded */
-	struct sync_hash *hashes; /* as read back */
+	/* What was read back. Where it is just what was told, its digest (sync_family.h) stands
+	 * for the list; "" where it does not. */
+	char digest[SHA256_HEX];
+	struct sync_hash *hashes;
 	size_t n_hashes;
 	struct sync_holder *holders;
 	size_t n_holders;
@@ -157,6 +168,8 @@ struct sync_response {
 	bool has_set;
 	struct sync_item *items;
 	size_t n;
+	char **keep; /* names, ordered; none of them also an item's */
+	size_t n_keep;
 	struct sync_enclosed *enclosed;
 	size_t n_enclosed;
 	bool want_report;   /* send the report itself next time, even if it did not change */
@@ -167,7 +180,9 @@ struct sync_response {
 struct json_object *sync_request_encode(const struct sync_request *req);
 struct json_object *sync_response_encode(const struct sync_response *res);
 struct json_object *sync_report_encode(const struct sync_report *report);
+struct json_object *sync_status_encode(const struct sync_status *status);
 struct json_object *sync_set_encode(const struct sync_item *items, size_t n);
+struct json_object *sync_keep_encode(const char *const *names, size_t n);
 
 /* Append what a response has for its enclosed artefacts, or nothing where there are none: for
  * whoever writes a response out of parts that are text already. False where the buffer is full. */
@@ -183,11 +198,19 @@ int sync_response_decode(struct json_object *obj, struct sync_response *ret, str
 int sync_set_decode(struct json_object *array, struct sync_item **ret, size_t *ret_n,
 		    struct err *err);
 
-/* SHA-256 of the encoded set or report; timings are no part of a report's. Whoever makes a set or a
- * report makes its hash; to the other side it is a name for what it was sent, which it does not
- * make again, since the two may not understand the same fields. */
-void sync_set_hash(const struct sync_item *items, size_t n, char out[SHA256_HEX]);
+/* Puts into the set of a response, of each name that is to be kept, what stands in the former set
+ * to be loaded; names of which nothing does go. What is left is the whole of the new set. */
+void sync_response_keep(struct sync_response *res, const struct sync_item *former, size_t n);
+
+/* SHA-256 of the encoded report, without timings. Whoever makes a set or a report makes its hash;
+ * to the other side it is a name for what it was sent, which it does not make again, since the two
+ * may not understand the same fields. */
 void sync_report_hash(const struct sync_report *report, char out[SHA256_HEX]);
+
+/* Make it fit SYNC_REPORT_MAX, by leaving out lists of hashes, and where that is not enough those
+ * who hold draining profiles: from the end, so that one that fitted before is the same as before.
+ * Neither list decides anything; what profiles there are and their states are always told. */
+void sync_report_fit(struct sync_report *report);
 
 const char *sync_state_name(enum sync_state state);
 const char *sync_reason_name(enum sync_reason reason); /* "" for none */
@@ -202,5 +225,7 @@ void sync_response_clear(struct sync_response *res);
 
 /* A deep copy, for what outlives its message. */
 void sync_item_copy(const struct sync_item *from, struct sync_item *ret);
+size_t sync_hashes_bytes(const struct sync_hash *hashes, size_t n); /* of them, encoded */
 void sync_hashes_free(struct sync_hash *hashes, size_t n);
+void sync_holders_free(struct sync_holder *holders, size_t n);
 void sync_hashes_copy(const struct sync_hash *from, size_t n, struct sync_hash **ret);

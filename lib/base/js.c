@@ -190,6 +190,33 @@ struct json_object *js_text(const char *text)
 	return js_check(json_object_new_string(text));
 }
 
+/* json-c fills a table to two thirds and makes one for 16 keys, however few come. */
+static void js_shrink_table(struct lh_table *table)
+{
+	int n = table->count + table->count / 2 + 1;
+
+	if (table->count <= 64 && n < table->size && lh_table_resize(table, n) < 0)
+		abort();
+}
+
+void js_shrink(struct json_object *obj)
+{
+	size_t i;
+
+	if (json_object_is_type(obj, json_type_object)) {
+		js_shrink_table(json_object_get_object(obj));
+		json_object_object_foreach(obj, key, value) {
+			(void)key;
+			js_shrink(value);
+		}
+	} else if (json_object_is_type(obj, json_type_array)) {
+		if (json_object_array_shrink(obj, 0) < 0)
+			abort();
+		for (i = 0; i < js_len(obj); i++)
+			js_shrink(js_item(obj, i));
+	}
+}
+
 const char *js_print(struct json_object *obj, size_t *ret_n)
 {
 	size_t n;

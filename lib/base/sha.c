@@ -3,7 +3,19 @@
 #include "base/str.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
+
+/* Looked up by name once: libcrypto would do so for each digest, which takes longer than to hash a
+ * short text. They stay until the process ends. */
+static const EVP_MD *sha_mds[2];
+static pthread_once_t sha_once = PTHREAD_ONCE_INIT;
+
+static void sha_fetch(void)
+{
+	sha_mds[SHA_1] = EVP_MD_fetch(NULL, "SHA1", NULL);
+	sha_mds[SHA_256] = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
 
 void sha_hex(enum sha_kind kind, const struct sha_part *parts, size_t n_parts, char *out)
 {
@@ -13,7 +25,8 @@ void sha_hex(enum sha_kind kind, const struct sha_part *parts, size_t n_parts, c
 	size_t i;
 	int ok;
 
-	ok = ctx && EVP_DigestInit_ex(ctx, kind == SHA_1 ? EVP_sha1() : EVP_sha256(), NULL);
+	ok = pthread_once(&sha_once, sha_fetch) == 0 && sha_mds[kind] && ctx &&
+	     EVP_DigestInit_ex(ctx, sha_mds[kind], NULL);
 	for (i = 0; ok && i < n_parts; i++)
 		ok = EVP_DigestUpdate(ctx, parts[i].bytes, parts[i].n);
 	if (!ok || !EVP_DigestFinal_ex(ctx, digest, &n))

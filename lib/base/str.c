@@ -48,12 +48,29 @@ static size_t str_utf8_sequence(const unsigned char *s, size_t n)
 	return len;
 }
 
+/* How much of it is ASCII, at least, in pieces of eight bytes. */
+static size_t str_ascii(const unsigned char *s, size_t n)
+{
+	size_t i;
+	uint64_t eight;
+
+	for (i = 0; i + sizeof(eight) <= n; i += sizeof(eight)) {
+		memcpy(&eight, s + i, sizeof(eight));
+		if (eight & 0x8080808080808080U)
+			break;
+	}
+	return i;
+}
+
 bool str_is_utf8(const char *bytes, size_t n)
 {
 	const unsigned char *s = (const unsigned char *)bytes;
 
 	while (n > 0) {
-		size_t len = str_utf8_sequence(s, n);
+		size_t len = str_ascii(s, n);
+
+		if (len == 0)
+			len = str_utf8_sequence(s, n);
 
 		if (len == 0)
 			return false;

@@ -10,6 +10,7 @@
 #include "kube/token.h"
 #include "net/http_client.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ enum {
 	REQUEST_BODY_MAX = 16 << 20,
 	STREAM_BACKLOG_MAX = 1 << 20,
 	REQUEST_WHY_MAX = 400,
+	CLIENT_TRIM_BYTES = 8 << 20,
 };
 
 struct kube_client {
@@ -43,7 +45,8 @@ struct kube_client {
 	char *user_agent;
 	struct token token;
 	struct list requests;
-	size_t n_open; /* requests whose memory is not released */
+	size_t n_open;  /* requests whose memory is not released */
+	size_t n_bytes; /* of answers since the heap was last trimmed */
 	bool http_closed;
 	void (*closed)(void *data);
 	void *data;
@@ -148,6 +151,7 @@ static bool request_on_data(struct http_request *http, const char *bytes, size_t
 {
 	struct kube_request *req = http_request_data(http);
 
+	req->client->n_bytes += n;
 	return req->on_data(req->data, bytes, n);
 }
 
@@ -212,15 +216,26 @@ static bool request_try_again(struct kube_request *req, const struct kube_result
 	return true;
 }
 
+/* What was parsed took ten times as much, and most of it is free by now. */
+static void client_trim(struct kube_client *client)
+{
+	if (client->n_bytes < CLIENT_TRIM_BYTES)
+		return;
+	client->n_bytes = 0;
+	malloc_trim(0);
+}
+
 static void request_on_http(struct http_request *http, struct http_response *response)
 {
 	struct kube_request *req = http_request_data(http);
+	struct kube_client *client = req->client;
 	struct kube_result res = {.retry_after_ms = -1};
 	char why[REQUEST_WHY_MAX] = "";
 	kube_done_fn done = req->done;
 	void *data = req->data;
 
 	req->http = NULL;
+	client->n_bytes += response->body.len;
 	request_judge(req, response, &res, why);
 	res.why = why;
 	if (!request_try_again(req, &res)) {
@@ -229,6 +244,7 @@ static void request_on_http(struct http_request *http, struct http_response *res
 		done(data, &res);
 	}
 	json_object_put(res.obj);
+	client_trim(client);
 }
 
 static struct kube_request *request_new(struct kube_client *client, const char *method,

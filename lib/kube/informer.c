@@ -105,6 +105,7 @@ static void informer_trim(struct kube_informer *inf, struct json_object *obj)
 		json_object_object_del(metadata, "managedFields");
 	if (inf->spec.trim)
 		inf->spec.trim(obj);
+	js_shrink(obj);
 }
 
 /* Tell what the store made of an object. */

@@ -300,11 +300,6 @@ struct kube_lease *kube_lease_start(struct kube_client *client, const struct kub
 	return lease;
 }
 
-bool kube_lease_is_held(const struct kube_lease *lease)
-{
-	return lease->state.held;
-}
-
 const char *kube_lease_leader(const struct kube_lease *lease)
 {
 	return lease->state.seen.identity;

@@ -35,8 +35,6 @@ struct kube_lease_spec {
 
 struct kube_lease *kube_lease_start(struct kube_client *client, const struct kube_lease_spec *spec);
 
-bool kube_lease_is_held(const struct kube_lease *lease);
-
 /* The holder last seen, maybe ourselves; "" where there is none. Valid until the next turn of the
  * loop. */
 const char *kube_lease_leader(const struct kube_lease *lease);

@@ -146,14 +146,6 @@ struct kube_request *kube_apply(struct kube_client *client, const char *path,
 	return patch_write(client, &spec, done, data);
 }
 
-struct kube_request *kube_replace(struct kube_client *client, const char *path,
-				  struct json_object *obj, kube_done_fn done, void *data)
-{
-	struct kube_request_spec spec = {.method = "PUT", .path = path, .body = obj};
-
-	return patch_write(client, &spec, done, data);
-}
-
 struct kube_request *kube_delete(struct kube_client *client, const char *path, const char *uid,
 				 kube_done_fn done, void *data)
 {

@@ -44,10 +44,6 @@ struct kube_request *kube_status_patch(struct kube_client *client, const char *p
 struct kube_request *kube_apply(struct kube_client *client, const char *path,
 				struct json_object *obj, kube_done_fn done, void *data);
 
-/* Replace the whole object, whose metadata.resourceVersion, where it has one, must still hold. */
-struct kube_request *kube_replace(struct kube_client *client, const char *path,
-				  struct json_object *obj, kube_done_fn done, void *data);
-
 /* In the background; only the object with that uid where one is given. */
 struct kube_request *kube_delete(struct kube_client *client, const char *path, const char *uid,
 				 kube_done_fn done, void *data);

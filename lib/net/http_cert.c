@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <gnutls/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,26 @@ int http_cert_new(const char *cert_pem, const char *key_pem, struct http_cert **
 	if (!http_cert_is_pair(cert))
 		return err_set(err, -EINVAL, "the key is not the one of the certificate");
 	*ret = STEAL(cert);
+	return 0;
+}
+
+/* HKDF (RFC 5869) of the private key; the certificate is the salt. Of TLS 1.3 a ticket's holder
+ * learns nothing: each resumption has a key exchange of its own. */
+int http_cert_ticket_key(const char *cert_pem, const char *key_pem,
+			 unsigned char ret[HTTP_TICKET_KEY_BYTES], struct err *err)
+{
+	gnutls_datum_t key = http_cert_datum(key_pem), salt = http_cert_datum(cert_pem);
+	gnutls_datum_t info = http_cert_datum("hauberk session tickets");
+	unsigned char secret[32];
+	gnutls_datum_t prk = {secret, sizeof(secret)};
+	int rc = gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &key, &salt, secret);
+
+	if (rc >= 0)
+		rc = gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &prk, &info, ret, HTTP_TICKET_KEY_BYTES);
+	gnutls_memset(secret, 0, sizeof(secret));
+	if (rc < 0)
+		return err_set(err, -EIO, "cannot make a key for session tickets: %s",
+			       gnutls_strerror(rc));
 	return 0;
 }
 

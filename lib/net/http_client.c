@@ -237,6 +237,11 @@ void http_client_set_connect_to(struct http_client *client, const char *address)
 	mem_replace(&client->connect_to, mem_strdup(address));
 }
 
+void http_client_allow_loopback(struct http_client *client)
+{
+	client->loopback = true;
+}
+
 struct http_request *http_request_start(struct http_client *client,
 					const struct http_request_spec *spec, http_done_fn done,
 					void *data)

@@ -4,7 +4,8 @@
  * HTTPS requests on a libuv loop: one libcurl multi handle, connections kept and shared.
  *
  * The certificate of the peer is always verified, against the CA given and no other, under the name
- * in the URL. HTTP alone is refused.
+ * in the URL. HTTP alone is refused, but for a client that was told that it may speak it to this
+ * very machine.
  */
 
 #include "base/buf.h"
@@ -36,6 +37,10 @@ int http_client_set_tls(struct http_client *client, const struct http_tls *tls, 
 /* Verify as always, yet connect to `address` ("host:port") whatever the URL says; NULL: as the URL
  * says. Copied; for the requests that start after it. */
 void http_client_set_connect_to(struct http_client *client, const char *address);
+
+/* Take URLs of plain HTTP as well where the host is a loopback address or "localhost". They need no
+ * CA. */
+void http_client_allow_loopback(struct http_client *client);
 
 struct http_request_spec {
 	const char *method; /* GET, POST, ... */

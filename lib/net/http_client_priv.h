@@ -26,6 +26,7 @@ struct http_client {
 	char *cert_pem;
 	char *key_pem;
 	char *connect_to;
+	bool loopback;    /* http:// is taken where it stays on this machine */
 	unsigned int era; /* connections of one era are not used in the next */
 	void (*closed)(void *data);
 	void *closed_data;

@@ -32,10 +32,6 @@
  * take a whole processor.
  */
 
-struct http_ip {
-	unsigned int n_conns;
-};
-
 enum { TLS_RECORD_HANDSHAKE = 22 }; /* RFC 8446, 5.1 */
 
 /* Which phases may follow each; DYING may follow every one. */
@@ -85,17 +81,17 @@ static void http_conn_count_ip(struct http_conn *conn)
 		map_put(&conn->server->per_ip, text, ip);
 	}
 	ip->n_conns++;
+	conn->ip = ip;
 }
 
 static void http_conn_discount_ip(struct http_conn *conn)
 {
 	char text[INET6_ADDRSTRLEN];
-	struct http_ip *ip;
 
+	if (--conn->ip->n_conns > 0)
+		return;
 	http_addr_text((const struct sockaddr *)&conn->addr, text);
-	ip = map_get(&conn->server->per_ip, text);
-	if (--ip->n_conns == 0)
-		free(map_del(&conn->server->per_ip, text));
+	free(map_del(&conn->server->per_ip, text));
 }
 
 void http_conn_enter(struct http_conn *conn, enum http_phase phase)
@@ -110,6 +106,7 @@ void http_conn_enter(struct http_conn *conn, enum http_phase phase)
 	list_append(&server->phases[phase], &conn->link);
 	conn->phase = phase;
 	conn->since_ms = uv_now(server->loop);
+	conn->n_grace = 0;
 	if (deadline_ms > 0)
 		http_server_wake_in(server, deadline_ms);
 }
@@ -133,9 +130,9 @@ static void http_conn_free(struct http_conn *conn)
 		server->n_conns--;
 	list_remove(&conn->link);
 	list_remove(&conn->shake);
+	http_exchange_drop_body(conn);
 	http_conn_discount_ip(conn);
 	http_cert_unref(conn->cert);
-	buf_clear(&conn->ex.body);
 	uv_close((uv_handle_t *)&conn->poll, http_conn_on_closed);
 	if (!conn->mhd && conn->fd >= 0)
 		close(conn->fd);
@@ -178,7 +175,7 @@ void http_conn_resume(struct http_conn *conn)
 	uv_poll_stop(&conn->poll);
 	conn->suspended = false;
 	MHD_resume_connection(conn->mhd);
-	http_server_run_soon(conn->server); /* its epoll descriptor does not tell */
+	http_daemon_run_soon(conn->daemon); /* its epoll descriptor does not tell */
 }
 
 void http_conn_settle_handshake(struct http_conn *conn)
@@ -199,12 +196,13 @@ static void http_conn_hand_over(struct http_conn *conn)
 	enum MHD_Result taken;
 
 	uv_poll_stop(&conn->poll);
+	conn->daemon = http_daemons_next(server);
 	server->adopting = conn;
-	taken = MHD_add_connection(server->daemon, conn->fd, addr, n);
+	taken = MHD_add_connection(conn->daemon->mhd, conn->fd, addr, n);
 	server->adopting = NULL;
 	if (taken == MHD_YES) {
 		if (server->has_tls)
-			list_append(&server->shaking, &conn->shake);
+			list_append(&conn->daemon->shaking, &conn->shake);
 	} else if (!uv_is_closing((uv_handle_t *)&conn->poll)) {
 		conn->fd = -1; /* closed, as every descriptor that libmicrohttpd does not take */
 		http_conn_free(conn);
@@ -236,7 +234,7 @@ static void http_conn_on_poll(uv_poll_t *poll, int status, int events)
 		http_conn_drop(conn);
 		http_exchange_lost(&conn->ex);
 	} else {
-		list_append(&conn->server->shaking, &conn->shake);
+		list_append(&conn->daemon->shaking, &conn->shake);
 		http_conn_resume(conn);
 	}
 }
@@ -255,13 +253,14 @@ static int http_conn_on_finished(gnutls_session_t tls, unsigned int type, unsign
 
 static void http_conn_on_started(struct http_conn *conn, struct MHD_Connection *mhd)
 {
+	gnutls_datum_t key = {conn->server->ticket_key, sizeof(conn->server->ticket_key)};
 	gnutls_session_t tls;
 
 	conn->mhd = mhd;
 	if (!conn->server->has_tls)
 		return;
 	tls = http_conn_tls(conn);
-	gnutls_session_ticket_enable_server(tls, &conn->server->ticket_key);
+	gnutls_session_ticket_enable_server(tls, &key);
 	gnutls_handshake_set_hook_function(tls, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST,
 					   http_conn_on_finished);
 }

@@ -24,13 +24,15 @@
  *
  * What else can happen:
  *
- *  - A body that is too long: it is read past, up to a ceiling, and then refused, because a peer
- * that is still sending when the connection is closed may never see the answer. What is announced
- * as longer than the ceiling is refused at once.
+ *  - A body that nobody wants, by what the headers say: it is read past, and the handler is called
+ *    without it.
+ *  - A body that is too long, or for which there is no room beside all others: it is read past, up
+ * to a ceiling, and then refused, because a peer that is still sending when the connection is
+ * closed may never see the answer. What is announced as longer than the ceiling is refused at once.
  *  - The server is closing: 503, and the connection is closed.
  */
 
-enum { HTTP_MAX_READ_PAST = 1024 * 1024 };
+enum { HTTP_MAX_READ_PAST = 1024 * 1024, HTTP_NO_ROOM = 503 };
 
 static struct http_conn *http_exchange_conn(const struct http_exchange *ex)
 {
@@ -81,6 +83,9 @@ static enum MHD_Result http_exchange_refuse(struct http_exchange *ex)
 	if (ex->refused == 413)
 		http_reply_message(ex, 413, "the body is longer than %zu bytes",
 				   http_exchange_conn(ex)->server->spec.max_body);
+	else if (ex->refused == HTTP_NO_ROOM)
+		http_reply_message(ex, HTTP_NO_ROOM,
+				   "too many requests are under way: try again in a moment");
 	else
 		http_reply_message(ex, ex->refused, "the length of the body is not clear");
 	return MHD_YES;
@@ -89,27 +94,65 @@ static enum MHD_Result http_exchange_refuse(struct http_exchange *ex)
 static enum MHD_Result http_exchange_begin(struct http_conn *conn, const char *url,
 					   const char *method)
 {
+	const struct http_server_spec *spec = &conn->server->spec;
 	struct http_exchange *ex = &conn->ex;
 	int64_t length;
 
-	*ex = (struct http_exchange){
-	    .method = method, .path = url, .body = BUF_INIT(conn->server->spec.max_body)};
+	*ex =
+	    (struct http_exchange){.method = method, .path = url, .body = BUF_INIT(spec->max_body)};
 	http_conn_enter(conn, HTTP_PHASE_BODY);
 	ex->refused = http_exchange_judge(ex, &length);
 	if (ex->refused && (ex->refused != 413 || length > HTTP_MAX_READ_PAST ||
 			    http_exchange_header(ex, "Expect")))
 		return http_exchange_refuse(ex);
+	ex->is_bare = !ex->refused && spec->wants_body && !spec->wants_body(ex, spec->data);
 	return MHD_YES;
 }
 
-static enum MHD_Result http_exchange_add_body(struct http_exchange *ex, const char *bytes, size_t n)
+void http_exchange_drop_body(struct http_conn *conn)
 {
-	if (!ex->refused && buf_add(&ex->body, bytes, n))
+	conn->server->n_bytes -= conn->ex.body.cap;
+	conn->ip->n_bytes -= conn->ex.body.cap;
+	buf_clear(&conn->ex.body);
+}
+
+static bool http_exchange_has_room(const struct http_conn *conn, size_t n)
+{
+	size_t max = conn->server->spec.max_bodies, taken = conn->server->n_bytes;
+
+	return max == 0 || (taken < max && conn->ip->n_bytes + n <= max - taken);
+}
+
+static void http_exchange_keep(struct http_conn *conn, const char *bytes, size_t n)
+{
+	struct http_exchange *ex = &conn->ex;
+	size_t before = ex->body.cap;
+
+	if (!http_exchange_has_room(conn, n))
+		ex->refused = HTTP_NO_ROOM;
+	else if (!buf_add(&ex->body, bytes, n))
+		ex->refused = 413;
+	conn->server->n_bytes += ex->body.cap - before;
+	conn->ip->n_bytes += ex->body.cap - before;
+	if (ex->refused)
+		ex->n_past = ex->body.len;
+	if (ex->refused)
+		http_exchange_drop_body(conn);
+}
+
+static enum MHD_Result http_exchange_add_body(struct http_conn *conn, const char *bytes, size_t n)
+{
+	size_t max_body = conn->server->spec.max_body;
+	struct http_exchange *ex = &conn->ex;
+
+	if (!ex->refused && !ex->is_bare)
+		http_exchange_keep(conn, bytes, n);
+	if (!ex->refused && !ex->is_bare)
 		return MHD_YES;
-	ex->refused = 413;
-	ex->n_past += n + ex->body.len;
-	buf_clear(&ex->body);
-	return ex->n_past > HTTP_MAX_READ_PAST ? MHD_NO : MHD_YES;
+	ex->n_past += n;
+	return ex->n_past > (max_body > HTTP_MAX_READ_PAST ? max_body : HTTP_MAX_READ_PAST)
+		   ? MHD_NO
+		   : MHD_YES;
 }
 
 static enum MHD_Result http_exchange_handle(struct http_conn *conn)
@@ -150,13 +193,13 @@ enum MHD_Result http_exchange_on_request(void *data, struct MHD_Connection *mhd,
 	if (n == 0)
 		return http_exchange_handle(conn);
 	*n_bytes = 0;
-	return http_exchange_add_body(&conn->ex, bytes, n);
+	return http_exchange_add_body(conn, bytes, n);
 }
 
-static void http_exchange_clear(struct http_exchange *ex)
+static void http_exchange_clear(struct http_conn *conn)
 {
-	buf_clear(&ex->body);
-	*ex = (struct http_exchange){0};
+	http_exchange_drop_body(conn);
+	conn->ex = (struct http_exchange){0};
 }
 
 void http_exchange_on_completed(void *data, struct MHD_Connection *mhd, void **request,
@@ -167,7 +210,7 @@ void http_exchange_on_completed(void *data, struct MHD_Connection *mhd, void **r
 	(void)data;
 	(void)code;
 	*request = NULL;
-	http_exchange_clear(&conn->ex);
+	http_exchange_clear(conn);
 	if (conn->phase == HTTP_PHASE_DYING)
 		return;
 	http_conn_enter(conn, HTTP_PHASE_IDLE);
@@ -207,6 +250,16 @@ const char *http_exchange_body(const struct http_exchange *ex, size_t *ret_n)
 {
 	*ret_n = ex->body.len;
 	return buf_text(&ex->body);
+}
+
+bool http_exchange_is_bare(const struct http_exchange *ex)
+{
+	return ex->is_bare;
+}
+
+void http_exchange_forget_body(struct http_exchange *ex)
+{
+	http_exchange_drop_body(http_exchange_conn(ex));
 }
 
 void http_exchange_peer(const struct http_exchange *ex, char *out, size_t n)

@@ -6,6 +6,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
  *  - http_server_new() listens and starts libmicrohttpd without a thread, and without the listening
  *    socket, which is ours.
  *  - A peer connects: http_conn.c takes it from there.
- *  - libmicrohttpd's epoll descriptor says that there is something to do: one turn.
+ *  - There is something to do for it: one turn (http_daemon.c).
  *  - http_server_close() refuses what is held and waits until all is written; the last closed
  * handle frees the server.
  *
@@ -26,27 +27,19 @@
  *    where every place is taken by a request that is held or handled is a new peer turned away.
  *  - Connections are in phases, each with one deadline, so each phase's list is in the order of its
  *    deadlines, and one timer sweeps the heads.
+ *  - A deadline for headers passes while they lie there and we have not got to them: it starts
+ * over, a few times.
  *  - Descriptors run out: one connection gives way, and accepting rests for a moment.
  */
 
 enum {
 	HTTP_MAX_ACCEPTS =
 	    16, /* a turn: a storm of new peers must not hold up those that are here */
-	HTTP_POOL_BYTES =
-	    16384, /* of a connection: request line, headers, and a piece of the body */
 	HTTP_REST_MS = 100,
 	HTTP_TRIM_AFTER = 1000, /* closed connections */
 	HTTP_TRIM_MS = 1000,
-	HTTP_SPARE_FDS = 256,
+	HTTP_GRACE_MAX = 3, /* more times the deadline for headers */
 };
-
-/* TLS 1.3 and 1.2 with forward secrecy and authenticated encryption, nothing else. */
-static const char http_tls_priorities[] =
-    "NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+AES-128-GCM:+AES-256-GCM:"
-    "+CHACHA20-POLY1305:+AEAD:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"
-    "+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:"
-    "+SIGN-ECDSA-SHA384:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-SHA256:+SIGN-EDDSA-ED25519:"
-    "+CTYPE-X509:+COMP-NULL:%SERVER_PRECEDENCE";
 
 uint64_t http_server_deadline_ms(const struct http_server *server, enum http_phase phase)
 {
@@ -68,38 +61,6 @@ static struct http_conn *http_server_oldest(struct http_server *server, enum htt
 	struct list *l = &server->phases[phase];
 
 	return list_is_empty(l) ? NULL : container_of(l->next, struct http_conn, link);
-}
-
-/* --- turns of libmicrohttpd --- */
-
-static void http_server_on_again(uv_timer_t *timer);
-
-static void http_server_run(struct http_server *server)
-{
-	MHD_UNSIGNED_LONG_LONG ms;
-
-	MHD_run(server->daemon);
-	LIST_FOREACH(it, &server->shaking)
-		http_conn_settle_handshake(container_of(it, struct http_conn, shake));
-	if (MHD_get_timeout(server->daemon, &ms) == MHD_YES)
-		uv_timer_start(&server->again, http_server_on_again, ms, 0);
-}
-
-static void http_server_on_again(uv_timer_t *timer)
-{
-	http_server_run(container_of(timer, struct http_server, again));
-}
-
-void http_server_run_soon(struct http_server *server)
-{
-	uv_timer_start(&server->again, http_server_on_again, 0, 0);
-}
-
-static void http_server_on_turn(uv_poll_t *poll, int status, int events)
-{
-	(void)status;
-	(void)events;
-	http_server_run(container_of(poll, struct http_server, turn));
 }
 
 /* --- accepting --- */
@@ -169,6 +130,25 @@ void http_server_wake_in(struct http_server *server, uint64_t ms)
 		uv_timer_start(&server->sweep, http_server_on_sweep, ms, 0);
 }
 
+/* What its peer sent lies there unread: that nothing happened is our own delay. To drop it would
+ * have it come again with another handshake, just when there is too much to do. Not for ever: bytes
+ * that dribble in are no excuse. */
+static bool http_server_owes(const struct http_conn *conn)
+{
+	int n = 0;
+
+	return conn->phase == HTTP_PHASE_HEADERS && conn->n_grace < HTTP_GRACE_MAX &&
+	       ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+static void http_server_give_grace(struct http_conn *conn)
+{
+	conn->n_grace++;
+	conn->since_ms = uv_now(conn->server->loop);
+	list_remove(&conn->link);
+	list_append(&conn->server->phases[conn->phase], &conn->link);
+}
+
 static void http_server_sweep_phase(struct http_server *server, enum http_phase phase)
 {
 	uint64_t limit_ms = http_server_deadline_ms(server, phase);
@@ -180,7 +160,10 @@ static void http_server_sweep_phase(struct http_server *server, enum http_phase 
 			http_server_wake_in(server, conn->since_ms + limit_ms - now_ms);
 			return;
 		}
-		http_conn_drop(conn);
+		if (http_server_owes(conn))
+			http_server_give_grace(conn);
+		else
+			http_conn_drop(conn);
 	}
 }
 
@@ -257,41 +240,6 @@ static int http_server_listen(struct http_server *server, struct err *err)
 	return 0;
 }
 
-static int http_server_start_daemon(struct http_server *server, struct err *err)
-{
-	unsigned int flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
-	struct MHD_OptionItem tls[] = {
-	    {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)http_tls_priorities},
-	    {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)http_cert_on_handshake},
-	    {MHD_OPTION_END, 0, NULL},
-	};
-
-	server->daemon = MHD_start_daemon(
-	    server->has_tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, http_exchange_on_request,
-	    server, MHD_OPTION_CONNECTION_LIMIT, server->spec.max_connections * 2 + HTTP_SPARE_FDS,
-	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL_BYTES,
-	    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, http_conn_on_notify,
-	    server, MHD_OPTION_NOTIFY_COMPLETED, http_exchange_on_completed, server,
-	    MHD_OPTION_URI_LOG_CALLBACK, http_exchange_on_line, server,
-	    server->has_tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls, MHD_OPTION_END);
-	if (!server->daemon)
-		return err_set(err, -EIO, "libmicrohttpd does not start");
-	return 0;
-}
-
-static int http_server_set_ticket_key(struct http_server *server, struct err *err)
-{
-	gnutls_datum_t key;
-	int rc = gnutls_session_ticket_key_generate(&key);
-
-	if (rc < 0)
-		return err_set(err, -EIO, "cannot make a key for session tickets: %s",
-			       gnutls_strerror(rc));
-	gnutls_free(server->ticket_key.data);
-	server->ticket_key = key;
-	return 0;
-}
-
 /* A session of the former certificate is not resumed: a new connection shall see the new one. */
 int http_server_set_certificate(struct http_server *server, const char *cert_pem,
 				const char *key_pem, struct err *err)
@@ -300,7 +248,7 @@ int http_server_set_certificate(struct http_server *server, const char *cert_pem
 	int rc = http_cert_new(cert_pem, key_pem, &cert, err);
 
 	if (rc == 0)
-		rc = http_server_set_ticket_key(server, err);
+		rc = http_cert_ticket_key(cert_pem, key_pem, server->ticket_key, err);
 	if (rc < 0) {
 		http_cert_unref(cert);
 		return rc;
@@ -325,13 +273,12 @@ static void http_server_free(struct http_server *server)
 {
 	if (!server)
 		return;
-	if (server->daemon)
-		MHD_stop_daemon(server->daemon);
+	http_daemons_stop(server);
 	if (server->listen_fd >= 0)
 		close(server->listen_fd);
 	map_clear(&server->per_ip, free);
 	http_cert_unref(server->cert);
-	gnutls_free(server->ticket_key.data);
+	gnutls_memset(server->ticket_key, 0, sizeof(server->ticket_key));
 	free(server);
 }
 
@@ -342,15 +289,10 @@ static void http_server_freep(struct http_server **server)
 
 static void http_server_watch(struct http_server *server)
 {
-	int epoll_fd = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-
 	uv_poll_init(server->loop, &server->listener, server->listen_fd);
-	uv_poll_init(server->loop, &server->turn, epoll_fd);
-	uv_timer_init(server->loop, &server->again);
 	uv_timer_init(server->loop, &server->sweep);
-	server->n_handles = 4;
+	server->n_handles = 2 + (unsigned int)http_daemons_watch(server);
 	uv_poll_start(&server->listener, UV_READABLE, http_server_on_connection);
-	uv_poll_start(&server->turn, UV_READABLE, http_server_on_turn);
 }
 
 int http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
@@ -365,12 +307,11 @@ int http_server_new(uv_loop_t *loop, const struct http_server_spec *spec,
 	server->listen_fd = -1;
 	for (int i = 0; i < N_HTTP_PHASES; i++)
 		list_init(&server->phases[i]);
-	list_init(&server->shaking);
 	rc = http_server_listen(server, err);
 	if (rc == 0 && server->has_tls)
 		rc = http_server_set_certificate(server, spec->cert_pem, spec->key_pem, err);
 	if (rc == 0)
-		rc = http_server_start_daemon(server, err);
+		rc = http_daemons_start(server, err);
 	if (rc < 0)
 		return rc;
 	server->spec.listen = server->spec.cert_pem = server->spec.key_pem =
@@ -436,10 +377,12 @@ static void http_server_finish(struct http_server *server)
 {
 	for (int phase = 0; phase < HTTP_PHASE_DYING; phase++)
 		http_server_drop_phase(server, (enum http_phase)phase);
-	http_server_close_handle(server, (uv_handle_t *)&server->turn);
-	http_server_close_handle(server, (uv_handle_t *)&server->again);
+	for (size_t i = 0; i < server->n_daemons; i++) {
+		http_server_close_handle(server, (uv_handle_t *)&server->daemons[i].turn);
+		http_server_close_handle(server, (uv_handle_t *)&server->daemons[i].again);
+	}
 	http_server_close_handle(server, (uv_handle_t *)&server->sweep);
-	MHD_stop_daemon(STEAL(server->daemon));
+	http_daemons_stop(server);
 }
 
 static void http_server_sweep_closing(struct http_server *server)

@@ -4,9 +4,9 @@
  * An HTTP/1.1 server on a libuv loop, with TLS or, for the pod's own loopback, without.
  *
  * Only the files that include http_server_priv.h know the HTTP library. What the server brings:
- * ceilings on connections, headers and bodies (431, 413), deadlines for a peer that is slow to send
- * or to take its answer, answers that may come later (long-polls) with notice when the peer has
- * gone, certificates exchanged while it runs, and a drain on shutdown.
+ * ceilings on connections, headers and bodies (431, 413, 503), deadlines for a peer that is slow to
+ * send or to take its answer, answers that may come later (long-polls) with notice when the peer
+ * has gone, certificates exchanged while it runs, and a drain on shutdown.
  *
  * When all places are taken, a new peer takes that of the connection which has been longest without
  * a whole request, else of the one that has been idle longest, else of the one that has been
@@ -36,6 +36,9 @@ struct http_server_spec {
 	unsigned int max_connections;
 	/* 0: no such limit. One more is closed at once. */
 	unsigned int max_connections_per_ip;
+	/* Bytes of all bodies that are kept at one time. One address may have half of what is left,
+	 * so that there is always room for another's; beyond it: 503. 0: no such limit. */
+	size_t max_bodies;
 	/* From the connection, or the request line of a later request, to the end of the headers.
 	 */
 	uint64_t header_timeout_ms;
@@ -43,6 +46,10 @@ struct http_server_spec {
 	uint64_t body_timeout_ms;
 	/* Between two requests. Go's clients keep idle connections for 90 s. */
 	uint64_t idle_timeout_ms;
+	/* The headers have come: is a body worth keeping? Where it is not, it is read past, and
+	 * on_request() judges the request without it (http_exchange_is_bare()). May be NULL: every
+	 * one is kept. */
+	bool (*wants_body)(struct http_exchange *ex, void *data);
 	/* A whole request has come. The handler answers at once or later with http_reply(); until
 	 * then the exchange is held. */
 	void (*on_request)(struct http_exchange *ex, void *data);
@@ -75,7 +82,11 @@ const char *http_exchange_path(const struct http_exchange *ex);             /* w
 const char *http_exchange_query(struct http_exchange *ex, const char *key); /* decoded; or NULL */
 const char *http_exchange_header(struct http_exchange *ex, const char *name); /* or NULL */
 const char *http_exchange_body(const struct http_exchange *ex, size_t *ret_n);
+bool http_exchange_is_bare(const struct http_exchange *ex); /* wants_body() did not want it */
 void http_exchange_peer(const struct http_exchange *ex, char *out, size_t n); /* "10.0.0.7" */
+
+/* The body has been read and is not needed while the exchange is held. */
+void http_exchange_forget_body(struct http_exchange *ex);
 
 /* The caller's own pointer; NULL at first. */
 void http_exchange_set_data(struct http_exchange *ex, void *data);

@@ -19,7 +19,7 @@ struct check {
 
 struct check_field {
 	const char *key;
-	json_type type;
+	json_type type; /* json_type_null: `check` sees to it */
 	bool required;
 	/* What the type does not say; NULL: nothing. `path` is that of the value. */
 	void (*check)(const struct check *c, const char *path, struct json_object *value);
@@ -74,7 +74,7 @@ static void check_value(const struct check *c, const char *path, const struct ch
 {
 	json_type type = json_object_get_type(value);
 
-	if (type != field->type)
+	if (type != field->type && field->type != json_type_null)
 		check_say(c, path, "%s is %s and must be %s", path, check_type_name(type),
 			  check_type_name(field->type));
 	else if (field->check)
@@ -286,6 +286,122 @@ static void check_history(const struct check *c, const char *path, struct json_o
 		check_say(c, path, "%s is %lld and must be from 0 to 100", path, (long long)n);
 }
 
+/* spec.rollout. What an amount is, and what order steps have to be in, rollout_spec.h knows. */
+
+static bool check_rollout_takes(const char *key, struct json_object *value)
+{
+	CLEANUP(js_putp) struct json_object *obj = js_new();
+	struct rollout_spec spec;
+	struct err err;
+
+	js_put(obj, key, json_object_get(value));
+	return rollout_spec_parse(obj, &spec, &err) == 0;
+}
+
+static void check_amount(const struct check *c, const char *path, struct json_object *value)
+{
+	if (!check_rollout_takes("maxUnavailable", value))
+		check_say(c, path,
+			  "%s: use a number of nodes, 1 or more, or a share of them from '1%%' to "
+			  "'100%%'",
+			  path);
+}
+
+static void check_range(const struct check *c, const char *path, struct json_object *value,
+			int64_t min, int64_t max)
+{
+	int64_t n = json_object_get_int64(value);
+
+	if (n < min || n > max)
+		check_say(c, path, "%s is %lld and must be from %lld to %lld", path, (long long)n,
+			  (long long)min, (long long)max);
+}
+
+static void check_on_failure(const struct check *c, const char *path, struct json_object *value)
+{
+	if (!check_rollout_takes("onFailure", value))
+		check_say(c, path, "\"%.40s\" is not known: use Pause or Rollback",
+			  json_object_get_string(value));
+}
+
+static void check_min_ready(const struct check *c, const char *path, struct json_object *value)
+{
+	check_range(c, path, value, 0, ROLLOUT_MIN_READY_MAX_S);
+}
+
+static void check_deadline(const struct check *c, const char *path, struct json_object *value)
+{
+	check_range(c, path, value, 1, INT32_MAX);
+}
+
+static void check_soak(const struct check *c, const char *path, struct json_object *value)
+{
+	check_range(c, path, value, ROLLOUT_SOAK_UNTIL_PROMOTED, INT32_MAX);
+}
+
+static const struct check_field check_step_fields[] = {
+    {"nodes", json_type_null, true, check_amount},
+    {"soakSeconds", json_type_int, false, check_soak},
+    {0},
+};
+
+/* True where the step by itself is as it should be. */
+static bool check_step(const struct check *c, const char *path, struct json_object *step)
+{
+	CLEANUP(js_putp) struct json_object *alone = js_new_array();
+
+	if (json_object_is_type(step, json_type_object))
+		check_fields(c, path, step, check_step_fields);
+	else
+		check_say(c, path, "%s must be an object", path);
+	js_append(alone, json_object_get(step));
+	return check_rollout_takes("steps", alone);
+}
+
+static void check_steps(const struct check *c, const char *path, struct json_object *steps)
+{
+	bool good = true;
+	size_t i;
+
+	if (js_len(steps) > ROLLOUT_STEPS_MAX)
+		check_say(c, path, "%s has %zu steps and may have %d", path, js_len(steps),
+			  ROLLOUT_STEPS_MAX);
+	for (i = 0; i < js_len(steps); i++) {
+		CLEANUP(mem_freep) char *below = mem_printf("%s.%zu", path, i);
+
+		good = check_step(c, below, js_item(steps, i)) && good;
+	}
+	if (good && js_len(steps) <= ROLLOUT_STEPS_MAX && !check_rollout_takes("steps", steps))
+		check_say(c, path,
+			  "the steps are out of order: nodes counts all nodes updated so far, so "
+			  "write the smaller numbers first, and the smaller shares first");
+}
+
+static const struct check_field check_rollout_fields[] = {
+    {"maxUnavailable", json_type_null, false, check_amount},
+    {"maxFailed", json_type_null, false, check_amount},
+    {"onFailure", json_type_string, false, check_on_failure},
+    {"paused", json_type_boolean, false, NULL},
+    {"minReadySeconds", json_type_int, false, check_min_ready},
+    {"progressDeadlineSeconds", json_type_int, false, check_deadline},
+    {"steps", json_type_array, false, check_steps},
+    {0},
+};
+
+static void check_rollout(const struct check *c, const char *path, struct json_object *rollout)
+{
+	int64_t min_ready = js_i64(rollout, "minReadySeconds", 0);
+	int64_t deadline =
+	    js_i64(rollout, "progressDeadlineSeconds", rollout_spec_default.progress_deadline_s);
+
+	check_fields(c, path, rollout, check_rollout_fields);
+	if (deadline >= 1 && deadline <= min_ready)
+		check_say(c, path,
+			  "%s.progressDeadlineSeconds must be more than minReadySeconds, for no "
+			  "node counts as updated before that time has passed",
+			  path);
+}
+
 static const struct check_field check_spec_fields[] = {
     {"profileName", json_type_string, false, NULL}, /* check_name() */
     {"policy", json_type_string, true, NULL},       /* policy_text_check() */
@@ -293,6 +409,7 @@ static const struct check_field check_spec_fields[] = {
     {"state", json_type_string, false, check_state},
     {"nodeSelector", json_type_object, false, check_selector},
     {"revisionHistoryLimit", json_type_int, false, check_history},
+    {"rollout", json_type_object, false, check_rollout},
     {0},
 };
 

@@ -1,6 +1,7 @@
 #include "model_kernel.h"
 
-#include "keeper.h"
+#include "api/sync_family.h"
+#include "keeper_priv.h"
 #include "unit.h"
 
 #include <sys/wait.h>
@@ -163,6 +164,18 @@ static void look(struct fixture *f)
 	keeper_look(f->keeper);
 }
 
+/* It says that the kernel holds just this, which is dropped. */
+static void expect_family(struct fixture *f, struct sync_item item)
+{
+	const struct sync_status *s = status(f, item.name);
+	struct sync_family family;
+
+	sync_family_expect(item.hashes, item.n_hashes, item.mode, &family);
+	assert_true(sync_family_fits(&family, s->digest));
+	assert_int_equal(s->n_hashes, 0);
+	sync_item_clear(&item);
+}
+
 /* ---- loading ---- */
 
 static void what_is_told_is_fetched_loaded_and_read_back(void **state)
@@ -178,8 +191,8 @@ static void what_is_told_is_fetched_loaded_and_read_back(void **state)
 	assert_string_equal(s->revision, "aaaaaaaaaaaa");
 	assert_string_equal(s->target, "aaaaaaaaaaaa");
 	assert_string_equal(s->kernel_mode, "enforce");
-	assert_int_equal(s->n_hashes, 2);
 	assert_string_equal(s->uid, "uid-1");
+	expect_family(f, model_item("web", 'a', "web//kid"));
 	assert_int_equal(f->model.n_replaced, 2);
 	assert_int_equal(f->report.n, 2);
 	assert_true(f->report.apparmor_enabled);
@@ -529,9 +542,13 @@ static void ours_that_somebody_changed_is_loaded_again(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	model_load(&f->model, "web f");
 	look(f);
-	assert_int_equal(status(f, "web")->state, SYNC_STATE_PENDING);
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_DRIFTED);
 	assert_string_equal(status(f, "web")->revision, "");
+	assert_string_equal(status(f, "web")->kernel_mode, "enforce");
 	assert_non_null(strstr(status(f, "web")->message, "somebody else"));
+	/* It is no drift any more as soon as something else is told. */
+	tell(f, model_item("web", 'b', NULL));
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_PENDING);
 	stop(f);
 	wait_long = false;
 	start(f, f->dir);
@@ -539,6 +556,8 @@ static void ours_that_somebody_changed_is_loaded_again(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	model_unload(&f->model, "web");
 	look(f);
+	assert_int_equal(status(f, "web")->state, SYNC_STATE_DRIFTED);
+	assert_string_equal(status(f, "web")->kernel_mode, "");
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	expect_kernel(f, "web", 'a');
 }
@@ -666,7 +685,7 @@ static void children_that_vanish_from_the_text_are_removed(void **state)
 	expect_kernel(f, "web//old", 0);
 	expect_kernel(f, "web//new", 'b');
 	assert_int_equal(f->model.n_removed, 1);
-	assert_int_equal(status(f, "web")->n_hashes, 2);
+	expect_family(f, model_item("web", 'b', "web//new"));
 }
 
 static void a_child_in_use_stays_until_its_tasks_end(void **state)
@@ -681,7 +700,7 @@ static void a_child_in_use_stays_until_its_tasks_end(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	expect_kernel(f, "web//old", 'a');
 	assert_non_null(strstr(status(f, "web")->message, "child"));
-	assert_int_equal(status(f, "web")->n_hashes, 1);
+	expect_family(f, model_item("web", 'b', NULL));
 	model_find(&f->model, "web//old")->holder = 0;
 	end(pid);
 	while (model_find(&f->model, "web//old"))
@@ -731,6 +750,9 @@ static void a_kernel_without_apparmor_fails_all_with_the_reason(void **state)
 	assert_string_equal(f->report.apparmor_reason, "AppArmor is off");
 	keeper_look(f->keeper);
 	keeper_confirm(f->keeper);
+	/* Names that come and go leave nothing behind. */
+	tell(f, model_item("web", 'a', NULL));
+	assert_int_equal(f->keeper->units.n, 1);
 }
 
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)

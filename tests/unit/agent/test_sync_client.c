@@ -416,6 +416,22 @@ static void a_token_file_holds_one_word(void **state)
 
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, setup, teardown)
 
+/* 15 s are what a fleet has for coming back. */
+static void the_longest_wait_between_tries_is_half_of_what_a_fleet_has_for_coming_back(void **state)
+{
+	struct backoff b = sync_client_backoff;
+	uint64_t longest = 0;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 64; i++) {
+		uint64_t ms = backoff_next(&b, UINT64_MAX);
+
+		longest = ms > longest ? ms : longest;
+	}
+	assert_in_range(longest, 5000, 7500);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +444,8 @@ int main(void)
 	    TEST(a_version_that_is_not_spoken_there_can_wait),
 	    TEST(a_missing_token_is_waited_for),
 	    TEST(answers_without_news_that_come_at_once_are_slowed_down),
+	    cmocka_unit_test(
+		the_longest_wait_between_tries_is_half_of_what_a_fleet_has_for_coming_back),
 	    cmocka_unit_test(an_address_is_a_host_and_a_port),
 	    cmocka_unit_test_setup_teardown(a_token_file_holds_one_word, dir_setup, dir_teardown),
 	};

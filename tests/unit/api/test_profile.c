@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -35,6 +36,9 @@ static void what_is_not_said_has_its_default(void **state)
 	assert_int_equal(p.history_limit, 10);
 	assert_int_equal(p.generation, 3);
 	assert_false(p.deleting || p.has_finalizer || p.adopt);
+	assert_false(p.has_rollout);
+	assert_int_equal(p.rollout.progress_deadline_s, rollout_spec_default.progress_deadline_s);
+	assert_string_equal(p.wish.pause, "");
 	profile_clear(&p);
 }
 
@@ -63,6 +67,50 @@ static void everything_that_is_said_is_read(void **state)
 	profile_clear(&p);
 }
 
+static void a_rollout_that_is_given_counts_even_when_it_is_empty(void **state)
+{
+	static const struct {
+		const char *spec;
+		bool has;
+		int64_t min_ready_s;
+	} cases[] = {
+	    {"\"rollout\":null", false, 0},
+	    {"\"rollout\":{}", true, 0},
+	    {"\"rollout\":{\"minReadySeconds\":5}", true, 5},
+	};
+	struct profile p;
+	struct err err;
+	char text[300];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "{%s},\"spec\":{\"policy\":\"x\",%s}}", META,
+			 cases[i].spec);
+		assert_int_equal(read_profile(text, &p, &err), 0);
+		assert_int_equal(p.has_rollout, cases[i].has);
+		assert_int_equal(p.rollout.min_ready_s, cases[i].min_ready_s);
+		assert_int_equal(p.rollout.max_unavailable.value, 25);
+		profile_clear(&p);
+	}
+}
+
+static void what_annotations_ask_of_the_rollout_is_kept(void **state)
+{
+	struct profile p;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(read_profile("{" META
+				      ",\"annotations\":{\"hauberk.dev/rollout-pause\":\"abc\"}},"
+				      "\"spec\":{\"policy\":\"x\"}}",
+				      &p, &err),
+			 0);
+	assert_string_equal(p.wish.pause, "abc");
+	profile_clear(&p);
+	assert_null(p.wish.pause);
+}
+
 static void a_nul_in_the_text_is_kept_for_the_check_that_names_it(void **state)
 {
 	struct profile p;
@@ -83,6 +131,7 @@ static void what_the_schema_would_have_refused_is_refused_here_too(void **state)
 	    "{" META "},\"spec\":{\"policy\":7}}",
 	    "{" META "},\"spec\":{\"policy\":\"x\",\"mode\":\"Kill\"}}",
 	    "{" META "},\"spec\":{\"policy\":\"x\",\"state\":\"Off\"}}",
+	    "{" META "},\"spec\":{\"policy\":\"x\",\"rollout\":{\"maxFailed\":0}}}",
 	    "[]",
 	};
 	struct profile p;
@@ -99,6 +148,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_is_not_said_has_its_default),
 	    cmocka_unit_test(everything_that_is_said_is_read),
+	    cmocka_unit_test(a_rollout_that_is_given_counts_even_when_it_is_empty),
+	    cmocka_unit_test(what_annotations_ask_of_the_rollout_is_kept),
 	    cmocka_unit_test(a_nul_in_the_text_is_kept_for_the_check_that_names_it),
 	    cmocka_unit_test(what_the_schema_would_have_refused_is_refused_here_too),
 	};

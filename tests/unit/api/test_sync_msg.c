@@ -60,7 +60,7 @@ static void a_set_survives_the_way_to_the_agent(void **state)
 	struct err err;
 
 	(void)state;
-	sync_set_hash(items, 2, sent.set_hash);
+	memset(sent.set_hash, 'a', SHA256_HEX - 1);
 	obj = sync_response_encode(&sent);
 	assert_int_equal(sync_response_decode(obj, &got, &err), 0);
 	json_object_put(obj);
@@ -110,6 +110,7 @@ static void a_report_survives_the_way_to_the_controller(void **state)
 	    .reason = SYNC_REASON_NAME_CONFLICT,
 	    .message = (char *)"why",
 	    .kernel_mode = (char *)"enforce",
+	    .digest = HEX64,
 	    .hashes = &hash,
 	    .n_hashes = 1,
 	    .holders = &holder,
@@ -130,6 +131,8 @@ static void a_report_survives_the_way_to_the_controller(void **state)
 	assert_int_equal(got.report.items[0].state, SYNC_STATE_DRAINING);
 	assert_int_equal(got.report.items[0].reason, SYNC_REASON_NAME_CONFLICT);
 	assert_string_equal(got.report.items[0].message, "why");
+	assert_string_equal(got.report.items[0].digest, HEX64);
+	assert_int_equal(got.report.items[0].n_hashes, 1);
 	assert_int_equal(got.report.items[0].holders[0].pid, 42);
 	assert_string_equal(got.report.items[0].holders[0].pod_uid, "pod-uid");
 	assert_int_equal(got.report.items[0].verify_us, 3);
@@ -305,6 +308,54 @@ static void a_set_that_is_not_whole_is_not_accepted(void **state)
 	}
 }
 
+/* A response with an item "b" and this to be kept, received by an agent that holds "a", "b" and
+ * "c", the last to be removed. What it then has, as "a=REVISION …"; the caller frees it. */
+static char *keep_of_former(const char *keep)
+{
+	CLEANUP(mem_freep)
+	char *text = mem_printf("{\"protocol\":1,\"epoch\":1,\"setHash\":\"" HEX64
+				"\",\"set\":[{\"name\":\"b\",\"want\":\"absent\"}],\"keep\":%s}",
+				keep);
+	char a[] = "a", b[] = "b", c[] = "c", uid[] = "";
+	struct sync_item former[] = {{.name = a, .uid = uid, .revision = "0123456789aa"},
+				     {.name = b, .uid = uid, .revision = "0123456789ab"},
+				     {.name = c, .uid = uid, .want = SYNC_ABSENT}};
+	struct json_object *obj = parse(text), *again;
+	struct buf out = BUF_INIT(1024);
+	struct sync_response res;
+	struct err err;
+	size_t i;
+
+	if (sync_response_decode(obj, &res, &err) < 0) {
+		json_object_put(obj);
+		return NULL;
+	}
+	again = sync_response_encode(&res);
+	assert_string_equal(js_print(js_array(again, "keep"), NULL), keep);
+	json_object_put(again);
+	json_object_put(obj);
+	sync_response_keep(&res, former, 3);
+	for (i = 0; i < res.n; i++)
+		buf_addf(&out, "%s=%s ", res.items[i].name, res.items[i].revision);
+	sync_response_clear(&res);
+	return buf_steal(&out);
+}
+
+static void what_is_to_be_kept_comes_from_the_former_set(void **state)
+{
+	static const char *const bad[] = {"{}", "[1]", "[\"\"]", "[\"b\",\"a\"]", "[\"a\",\"a\"]"};
+	CLEANUP(mem_freep) char *one = keep_of_former("[\"a\"]");
+	CLEANUP(mem_freep) char *all = keep_of_former("[\"a\",\"b\",\"c\",\"d\"]");
+	size_t i;
+
+	(void)state;
+	assert_string_equal(one, "a=0123456789aa b= ");
+	/* What is told goes before what is kept; a removal is told again, or not at all. */
+	assert_string_equal(all, "a=0123456789aa b= ");
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_null(keep_of_former(bad[i]));
+}
+
 static void small_artefacts_come_with_the_set(void **state)
 {
 	char bytes[] = "policy\0bytes";
@@ -388,6 +439,7 @@ int main(void)
 	    cmocka_unit_test(everything_that_an_agent_can_grow_has_a_ceiling),
 	    cmocka_unit_test(control_characters_do_not_reach_a_message),
 	    cmocka_unit_test(a_set_that_is_not_whole_is_not_accepted),
+	    cmocka_unit_test(what_is_to_be_kept_comes_from_the_former_set),
 	    cmocka_unit_test(small_artefacts_come_with_the_set),
 	    cmocka_unit_test(artefacts_that_come_along_have_a_ceiling),
 	};

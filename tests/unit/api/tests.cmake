@@ -1,3 +1,6 @@
 hauberk_unit_test(api/profile hauberk_api)
+hauberk_unit_test(api/rollout_spec hauberk_api)
 hauberk_unit_test(api/selector hauberk_api)
 hauberk_unit_test(api/sync_msg hauberk_api)
+hauberk_unit_test(api/sync_family hauberk_api)
+hauberk_unit_test(api/sync_report hauberk_api)

@@ -1,8 +1,11 @@
 #include "base/js.h"
 
+#include "base/mem.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -133,6 +136,53 @@ static void what_is_built_is_printed(void **state)
 	json_object_put(obj);
 }
 
+static struct json_object *many_keys(int n)
+{
+	struct json_object *obj = js_new();
+	char key[16];
+	int i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		js_put_i64(obj, key, i);
+	}
+	return obj;
+}
+
+static void what_is_shrunk_takes_less_reads_the_same_and_grows_again(void **state)
+{
+	int n, i;
+
+	(void)state;
+	for (n = 0; n <= 100; n++) {
+		struct json_object *obj = js_new(), *inner = many_keys(n), *array = js_new_array();
+		CLEANUP(mem_freep) char *before = NULL;
+
+		js_append(array, inner);
+		js_put(obj, "a", array);
+		before = mem_strdup(js_print(obj, NULL));
+		js_shrink(obj);
+		assert_string_equal(js_print(obj, NULL), before);
+		assert_in_range(json_object_get_object(obj)->size, 1, 3);
+		assert_true(json_object_get_object(inner)->size > n);
+		if (n <= 64) /* what is larger is reasonably full */
+			assert_in_range(json_object_get_object(inner)->size, n, 2 * n + 1);
+		for (i = 0; i < 100; i++) {
+			js_append(array, NULL);
+			js_put_i64(inner, i % 2 ? "odd" : "even", i);
+		}
+		for (i = 0; i < n; i++) {
+			char key[16];
+
+			snprintf(key, sizeof(key), "k%d", i);
+			assert_int_equal(js_i64(inner, key, -1), i);
+		}
+		assert_int_equal(js_i64(inner, "odd", -1), 99);
+		assert_int_equal(js_len(array), 101);
+		json_object_put(obj);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +191,7 @@ int main(void)
 	    cmocka_unit_test(depth_has_a_limit),
 	    cmocka_unit_test(fields_are_of_the_type_asked_for_or_not_there),
 	    cmocka_unit_test(what_is_built_is_printed),
+	    cmocka_unit_test(what_is_shrunk_takes_less_reads_the_same_and_grows_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,27 @@ static void utf8_is_well_formed_or_not(void **state)
 			fail_msg("case %zu", i);
 }
 
+static void utf8_is_looked_at_to_its_last_byte(void **state)
+{
+	char text[40];
+	size_t n, at;
+
+	(void)state;
+	for (n = 1; n <= sizeof(text); n++) {
+		memset(text, 'a', sizeof(text));
+		assert_true(str_is_utf8(text, n));
+		for (at = 0; at < n; at++) {
+			memset(text, 'a', sizeof(text));
+			text[at] = '\xc3';
+			assert_false(str_is_utf8(text, n));
+			if (at + 1 == n)
+				continue;
+			text[at + 1] = '\xa4';
+			assert_true(str_is_utf8(text, n));
+		}
+	}
+}
+
 static void a_text_is_made_fit_for_one_line(void **state)
 {
 	static const struct {
@@ -137,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(null_equals_null_alone),
 	    cmocka_unit_test(utf8_is_well_formed_or_not),
+	    cmocka_unit_test(utf8_is_looked_at_to_its_last_byte),
 	    cmocka_unit_test(a_text_is_made_fit_for_one_line),
 	    cmocka_unit_test(hexadecimal_is_lower_case_and_of_one_length),
 	    cmocka_unit_test(numbers_are_whole_and_within_bounds),

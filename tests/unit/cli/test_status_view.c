@@ -96,7 +96,8 @@ static void each_node_has_a_row_below_its_profile(void **state)
 		  "  n1         Failed     -       -              NameConflict   loaded by "
 		  "somebody else\n"
 		  "  n2         Loaded     -       0123456789ab   -\n"
-		  "  (7 more)   -          -       -              -\n");
+		  "  (7 more)   -          -       -              -              kubectl hauberk "
+		  "nodes --profile web lists all\n");
 	free(text);
 	table_deinit(&t);
 	json_object_put(aap);

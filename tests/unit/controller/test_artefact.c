@@ -93,15 +93,15 @@ static void put(struct place *p, char seed, size_t n, char sha256[SHA256_HEX])
 
 static int get(struct place *p, const char *sha256, struct err *err)
 {
-	struct buf bytes = BUF_INIT(ARTEFACT_MAX);
-	int r = artefact_get(p->store, sha256, &bytes, err);
+	struct artefact_bytes *bytes = NULL;
+	int r = artefact_share(p->store, sha256, &bytes, err);
 	char actual[SHA256_HEX];
 
 	if (r == 0) {
-		sha256_hex(buf_text(&bytes), bytes.len, actual);
+		sha256_hex(bytes->data, bytes->n, actual);
 		assert_string_equal(actual, sha256);
 	}
-	buf_clear(&bytes);
+	artefact_bytes_unref(bytes);
 	return r;
 }
 
@@ -334,45 +334,17 @@ static void a_lower_ceiling_takes_effect_at_the_start(void **state)
 	assert_int_equal(artefact_store_bytes(p->store), 8192);
 }
 
-static void what_is_retained_stays_and_a_full_store_says_so(void **state)
-{
-	struct place *p = *state;
-	char sha256[4][SHA256_HEX];
-	struct err err;
-
-	place_open(p, 2 * BLOCKS);
-	put(p, 'a', 8192, sha256[0]);
-	put(p, 'b', 8192, sha256[1]);
-	artefact_retain(p->store, sha256[0]);
-	artefact_retain(p->store, sha256[0]);
-	artefact_retain(p->store, sha256[1]);
-	assert_int_equal(try_put(p, 'c', 8192, sha256[2], &err), -ENOSPC);
-	assert_true(has(p, sha256[0]));
-	assert_true(has(p, sha256[1]));
-	artefact_release(p->store, sha256[0]);
-	assert_int_equal(try_put(p, 'c', 8192, sha256[2], &err), -ENOSPC);
-	artefact_release(p->store, sha256[0]);
-	put(p, 'c', 8192, sha256[2]);
-	assert_false(has(p, sha256[0]));
-	assert_true(has(p, sha256[1]));
-	artefact_release(p->store, sha256[1]);
-}
-
-static void an_artefact_may_be_retained_before_it_is_there(void **state)
+static void what_is_larger_than_the_ceiling_costs_nothing_that_is_there(void **state)
 {
 	struct place *p = *state;
 	char sha256[2][SHA256_HEX];
-	CLEANUP(mem_freep) char *bytes = make_bytes('a', 8192);
+	struct err err;
 
 	place_open(p, 8192);
-	sha256_hex(bytes, 8192, sha256[0]);
-	artefact_retain(p->store, sha256[0]);
-	assert_false(has(p, sha256[0]));
 	put(p, 'a', 8192, sha256[0]);
+	assert_int_equal(try_put(p, 'b', 8193, sha256[1], &err), -ENOSPC);
+	assert_non_null(strstr(err.msg, "8193 bytes pass the ceiling of 8192 bytes"));
 	assert_true(has(p, sha256[0]));
-	artefact_release(p->store, sha256[0]);
-	put(p, 'b', 8192, sha256[1]);
-	assert_false(has(p, sha256[0]));
 }
 
 static void a_full_disk_is_an_error_and_loses_nothing(void **state)
@@ -563,8 +535,7 @@ int main(void)
 	    TEST(what_was_not_used_for_longest_makes_room),
 	    TEST(the_order_of_use_outlives_the_process),
 	    TEST(a_lower_ceiling_takes_effect_at_the_start),
-	    TEST(what_is_retained_stays_and_a_full_store_says_so),
-	    TEST(an_artefact_may_be_retained_before_it_is_there),
+	    TEST(what_is_larger_than_the_ceiling_costs_nothing_that_is_there),
 	    TEST(a_full_disk_is_an_error_and_loses_nothing),
 	    TEST(a_build_is_found_again_by_the_next_process),
 	    TEST(a_damaged_record_counts_as_absent),

@@ -1,4 +1,4 @@
-#include "controller/engine.h"
+#include "controller/engine_priv.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -364,6 +364,8 @@ static void heard(const char *node, const char *release, const char *profile, co
 		s->hashes[0].name = mem_strdup(profile);
 		sha256_hex(revision, 12, s->hashes[0].sha256);
 	}
+	if (engine_node(w.engine, node)->set)
+		memcpy(req.set_hash, engine_node(w.engine, node)->set->hash, SHA256_HEX);
 	snprintf(req.report_hash, sizeof(req.report_hash), "%064lld", (long long)++w.version);
 	assert_int_equal(engine_agent_heard(w.engine, node, uid, &req, w.now), REPORT_TAKEN);
 	sync_request_clear(&req);
@@ -372,6 +374,33 @@ static void heard(const char *node, const char *release, const char *profile, co
 static void heard_loaded(const char *node, const char *release, const char *profile)
 {
 	heard(node, release, profile, wanted(profile), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+}
+
+/* A set as its agent reads it: "web=REVISION other=absent ". */
+static char *told(const char *node)
+{
+	struct json_object *set = parse(engine_node(w.engine, node)->set->text);
+	struct buf out = BUF_INIT(1 << 16);
+	struct sync_item *items;
+	struct err err;
+	size_t n, i;
+
+	if (sync_set_decode(set, &items, &n, &err) < 0)
+		fail_msg("%s", err.msg);
+	for (i = 0; i < n; i++)
+		buf_addf(&out, "%s=%s ", items[i].name,
+			 items[i].want == SYNC_ABSENT ? "absent" : items[i].revision);
+	sync_items_free(items, n);
+	json_object_put(set);
+	return buf_steal(&out);
+}
+
+static void assert_told(const char *node, const char *name, const char *revision)
+{
+	CLEANUP(mem_freep) char *got = told(node);
+	CLEANUP(mem_freep) char *want = name ? mem_printf("%s=%s ", name, revision) : NULL;
+
+	assert_string_equal(got, name ? want : "");
 }
 
 /* Two nodes, each with an agent that holds nothing. */
@@ -647,6 +676,157 @@ static void a_deletion_asks_removes_and_then_lets_go(void **state)
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
 }
 
+static void delete (const char *name)
+{
+	patch_object(name, "{\"metadata\":{\"deletionTimestamp\":\"2000-01-01T00:00:09Z\"}}");
+	run();
+	engine_terminating(w.engine, name, false);
+	run();
+}
+
+static void a_deletion_waits_for_nodes_that_may_be_loading_it(void **state)
+{
+	(void)state;
+	serve_a();
+	delete ("a");
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n1", "a", "absent");
+	/* A report from before its agent had the set does not count. */
+	engine_set_unref(w.engine, engine_node(w.engine, "n2")->set);
+	engine_node(w.engine, "n2")->set = NULL;
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	heard("n2", "6.12", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n2", "a", "absent");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+}
+
+/* It was told just before it lost the network. */
+static void a_deletion_notes_a_node_that_may_have_loaded_it(void **state)
+{
+	(void)state;
+	serve_a();
+	w.now += 149 * 1000;
+	heard_loaded("n1", "6.1", "a");
+	w.now += 10 * 1000;
+	run();
+	engine_node_ready(w.engine, "n2", false);
+	delete ("a");
+	assert_non_null(strstr(buf_text(&w.trace), "node n2 removals=1"));
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+}
+
+static void a_disabled_profile_waits_for_nodes_that_may_be_loading_it(void **state)
+{
+	(void)state;
+	serve_a();
+	apply("a", 2, "x", ",\"state\":\"Disabled\"");
+	w.now += 1000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=False/RolloutInProgress"));
+	assert_null(strstr(buf_text(&w.trace), "Ready=True"));
+	status_written("a");
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+}
+
+static void a_deletion_waits_for_an_excluded_node_that_holds_it(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	node_seen("n2", "\"hauberk.dev/exclude\":\"\"");
+	run();
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_DRAINING, SYNC_REASON_NONE);
+	run();
+	status_written("a");
+	delete ("a");
+	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_null(strstr(buf_text(&w.trace), "finalizer"));
+	assert_told("n2", "a", "absent");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "finalizer a off"));
+}
+
+/* Disabled, and the former leader said that it was being removed. Agents were on both nodes. */
+static void new_leader_finds_a_disabled(void)
+{
+	node_seen("n1", "");
+	node_seen("n2", "");
+	engine_node_object_seen(w.engine, "n1", NULL, 0, true);
+	engine_node_object_seen(w.engine, "n2", NULL, 0, true);
+	apply("a", 2, "x", ",\"state\":\"Disabled\"");
+	patch_object("a", "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]},\"status\":{"
+			  "\"observedGeneration\":2,\"conditions\":[{\"type\":\"Ready\",\"status\":"
+			  "\"False\",\"reason\":\"RolloutInProgress\"}]}}");
+	engine_start(w.engine, w.now);
+	run();
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	w.now += 2000;
+	run();
+}
+
+static const char *ready_message(const char *name)
+{
+	return js_str_or_empty(condition(js_object(map_get(&w.objects, name), "status"), "Ready"),
+			       "message");
+}
+
+static void a_disabled_profile_is_removed_once_every_agent_has_said_so(void **state)
+{
+	(void)state;
+	new_leader_finds_a_disabled();
+	assert_null(strstr(buf_text(&w.trace), "status a"));
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_null(strstr(buf_text(&w.trace), "status a"));
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_null(strstr(buf_text(&w.trace), "Ready=True"));
+	status_written("a");
+	heard("n2", "6.12", "a", wanted("a"), SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+}
+
+static void a_disabled_profile_waits_for_an_agent_that_is_away_but_not_for_a_dead_node(void **state)
+{
+	(void)state;
+	new_leader_finds_a_disabled();
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	w.now += 149 * 1000;
+	heard("n1", "6.1", NULL, "", SYNC_STATE_ABSENT, SYNC_REASON_NONE);
+	run();
+	engine_node_ready(w.engine, "n2", true);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=False/RolloutInProgress"));
+	assert_non_null(strstr(ready_message("a"), "n2 (its agent has not reported yet)"));
+	status_written("a");
+	engine_node_ready(w.engine, "n2", false);
+	w.now += 2000;
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "status a: Ready=True/RolloutComplete"));
+	assert_non_null(strstr(ready_message("a"), "1 that Kubernetes does not call Ready"));
+}
+
 static void an_uninstall_unloads_nothing(void **state)
 {
 	(void)state;
@@ -729,6 +909,201 @@ static void the_older_of_two_claimants_holds_the_name(void **state)
 	engine_profile_gone(w.engine, "a");
 	run();
 	assert_non_null(strstr(buf_text(&w.trace), "finalizer b on\ncompile b"));
+}
+
+/* Names that a node is told to keep. */
+static void assert_kept(const char *node, const char *names)
+{
+	const char *keep = engine_node(w.engine, node)->set->keep;
+
+	assert_string_equal(keep ? keep : "[]", names);
+}
+
+/* An object with profileName web, from its being applied to its being loaded on both nodes. */
+static void serve_web(const char *object, const char *policy)
+{
+	apply(object, 1, policy, ",\"profileName\":\"web\"");
+	run();
+	finalizer_written(object, true);
+	compiled(object, "6.1");
+	compiled(object, "6.12");
+	run();
+	engine_recorded(w.engine, object, wanted(object), true, w.now);
+	run();
+}
+
+static void web_loaded(const char *object)
+{
+	heard("n1", "6.1", "web", wanted(object), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	heard("n2", "6.12", "web", wanted(object), SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	status_written(object);
+	run();
+}
+
+static void of_two_made_in_one_second_the_one_that_is_served_holds_the_name(void **state)
+{
+	struct json_object *a, *c;
+	int first;
+
+	start_with_two_nodes();
+	serve_web("c", "x");
+	web_loaded("c");
+	apply("a", 1, "y", ",\"profileName\":\"web\"");
+	run();
+	status_written("a");
+	run();
+	assert_told("n1", "web", wanted("c"));
+	assert_int_equal(engine_profile(w.engine, "a")->accept, ACCEPT_NAME_CONFLICT);
+	/* So it is with the next leader, whichever it sees first. */
+	for (first = 0; first < 2; first++) {
+		a = json_object_get(map_get(&w.objects, "a"));
+		c = json_object_get(map_get(&w.objects, "c"));
+		teardown(state);
+		setup(state);
+		map_put(&w.objects, "a", a);
+		map_put(&w.objects, "c", c);
+		seen(first ? "a" : "c");
+		seen(first ? "c" : "a");
+		assert_ptr_equal(engine_holder(w.engine, "web"), engine_profile(w.engine, "c"));
+	}
+}
+
+static void of_two_that_nobody_serves_the_uid_decides(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("c", 1, "x", ",\"profileName\":\"web\"");
+	run();
+	apply("a", 1, "y", ",\"profileName\":\"web\"");
+	run();
+	assert_ptr_equal(engine_holder(w.engine, "web"), engine_profile(w.engine, "a"));
+}
+
+/* An object restored from a backup may be older than the one that took its place. */
+static void a_change_of_holder_unloads_nothing(void **state)
+{
+	char old[PROFILE_REVISION_SIZE];
+
+	(void)state;
+	start_with_two_nodes();
+	serve_web("b", "x");
+	web_loaded("b");
+	memcpy(old, wanted("b"), sizeof(old));
+	apply("a", 1, "y",
+	      ",\"profileName\":\"web\",\"nodeSelector\":{\"matchLabels\":{"
+	      "\"disk\":\"ssd\"}}");
+	run();
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"web\"]"); /* while the other's text is compiled */
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	assert_told("n1", "web", wanted("a"));
+	assert_string_not_equal(wanted("a"), old);
+	/* Where the new holder does not want it, it says so; the former one says nothing. */
+	assert_told("n2", "web", "absent");
+	assert_int_equal(engine_profile(w.engine, "b")->placements.n, 0);
+}
+
+/* The controller starts over with profile "a" as it was applied, and agents that hold `revision`.
+ */
+static void new_leader_finds(const char *revision)
+{
+	node_seen("n1", "");
+	node_seen("n2", "");
+	apply("a", 1, "x", "");
+	patch_object("a", "{\"metadata\":{\"finalizers\":[\"hauberk.dev/profile\"]},"
+			  "\"status\":{\"observedGeneration\":1}}");
+	engine_start(w.engine, w.now);
+	run();
+	heard("n1", "6.1", "a", revision, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	heard("n2", "6.12", "a", revision, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+}
+
+/* An empty disk: what nodes hold is compiled anew, and that takes its time. */
+static void while_a_new_leader_compiles_nodes_keep_what_they_have(void **state)
+{
+	(void)state;
+	node_seen("n1", "");
+	apply("a", 1, "x", "");
+	new_leader_finds(wanted("a"));
+	assert_null(engine_node(w.engine, "n1")->set); /* it may be known in a moment */
+	w.now += ENGINE_TAKEOVER_MS;
+	run();
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+	engine_node_written(w.engine, "n1", true, w.now);
+	engine_node_written(w.engine, "n2", true, w.now);
+	buf_clear(&w.trace);
+	heard_loaded("n1", "6.1", "a");
+	heard_loaded("n2", "6.12", "a");
+	compiled("a", "6.1");
+	compiled("a", "6.12");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	assert_told("n1", "a", wanted("a"));
+	assert_kept("n1", "[]");
+	assert_null(strstr(buf_text(&w.trace), "node n")); /* no AppArmorNode is written for it */
+}
+
+/* The revision that nodes hold is another compiler's, and ours refuses the text. */
+static void a_text_that_a_new_compiler_refuses_stays_where_it_is(void **state)
+{
+	static const char old[] = "0123456789ab";
+
+	(void)state;
+	new_leader_finds(old);
+	engine_fetched(w.engine, "a", old, "x", 1, PROFILE_ENFORCE);
+	refused("a", "6.1", "line 3: no");
+	refused("a", "6.12", "line 3: no");
+	run();
+	w.now += 3600 * 1000;
+	heard("n1", "6.1", "a", old, SYNC_STATE_LOADED, SYNC_REASON_NONE);
+	run();
+	assert_int_equal(engine_profile(w.engine, "a")->accept, ACCEPT_PARSE_ERROR);
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+	/* Its removal is told all the same. */
+	delete ("a");
+	assert_told("n1", "a", "absent");
+	assert_kept("n1", "[]");
+}
+
+/* It comes back with a kernel that cannot be compiled for. */
+static void a_node_whose_feature_set_is_refused_keeps_what_it_has(void **state)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+	char text[] = "not a feature set";
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	req.agent_version = mem_strdup("");
+	req.kernel_release = mem_strdup("");
+	req.boot_id = mem_strdup("");
+	req.features_text = mem_strdup(text);
+	features_hash(text, strlen(text), req.features);
+	engine_agent_heard(w.engine, "n1", "u-n1", &req, w.now);
+	sync_request_clear(&req);
+	run();
+	assert_string_equal(engine_node(w.engine, "n1")->features_reason, "BadFeatureSet");
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[\"a\"]");
+}
+
+static void nothing_is_kept_where_nothing_was_told(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", "");
+	run();
+	assert_told("n1", NULL, NULL);
+	assert_kept("n1", "[]");
 }
 
 static void a_new_leader_leaves_status_standing_until_all_reported(void **state)
@@ -822,31 +1197,95 @@ static void a_report_of_another_nodes_uid_does_not_count(void **state)
 			 REPORT_UNKNOWN_NODE);
 }
 
+/* An agent that brings the i-th of many feature sets, with its text. */
+static void brings_features(const char *node, int i)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+	CLEANUP(mem_freep) char *uid = mem_printf("u-%s", node);
+
+	req.agent_version = mem_strdup("");
+	req.kernel_release = mem_strdup("");
+	req.boot_id = mem_strdup("");
+	req.features_text = mem_printf("caps {x%d\n}\n", i);
+	features_hash(req.features_text, strlen(req.features_text), req.features);
+	engine_agent_heard(w.engine, node, uid, &req, w.now);
+	sync_request_clear(&req);
+	run();
+}
+
+static void node_brings_features(int i)
+{
+	CLEANUP(mem_freep) char *name = mem_printf("n%d", i);
+
+	node_seen(name, "");
+	brings_features(name, i);
+}
+
+static const char *features_reason(const char *node)
+{
+	const char *reason = engine_node(w.engine, node)->features_reason;
+
+	return reason ? reason : "";
+}
+
+/* Those that are built in are no node's, and do not count. */
 static void the_33rd_feature_set_is_refused(void **state)
 {
-	char text[64];
 	int i;
 
 	(void)state;
 	engine_start(w.engine, w.now);
-	for (i = 0; i < 31; i++) {
-		struct sync_request req = {.protocol = SYNC_PROTOCOL};
-		char name[16], uid[16];
+	for (i = 0; i < 33; i++)
+		node_brings_features(i);
+	assert_string_equal(features_reason("n31"), "");
+	assert_string_equal(features_reason("n32"), "TooManyFeatureSets");
+	assert_false(engine_wants_features(w.engine, engine_node(w.engine, "n32")));
+}
 
-		snprintf(name, sizeof(name), "n%d", i);
-		snprintf(uid, sizeof(uid), "u-n%d", i);
-		snprintf(text, sizeof(text), "caps {x%d\n}\n", i);
-		node_seen(name, "");
-		req.agent_version = mem_strdup("");
-		req.kernel_release = mem_strdup("");
-		req.boot_id = mem_strdup("");
-		req.features_text = mem_strdup(text);
-		features_hash(text, strlen(text), req.features);
-		engine_agent_heard(w.engine, name, uid, &req, w.now);
-		sync_request_clear(&req);
-	}
-	assert_null(engine_node(w.engine, "n29")->features_reason);
-	assert_string_equal(engine_node(w.engine, "n30")->features_reason, "TooManyFeatureSets");
+static void a_feature_set_that_no_node_has_makes_room_for_another(void **state)
+{
+	int i;
+
+	(void)state;
+	apply("a", 1, "x", "");
+	engine_start(w.engine, w.now);
+	for (i = 0; i < 33; i++)
+		node_brings_features(i);
+	engine_node_gone(w.engine, "n7");
+	w.now += ENGINE_FEATURES_RETRY_MS;
+	run();
+	assert_true(engine_wants_features(w.engine, engine_node(w.engine, "n32")));
+	brings_features("n32", 32);
+	assert_string_equal(features_reason("n32"), "");
+	assert_int_equal(engine_profile(w.engine, "a")->n_needed, 32);
+	assert_int_equal(engine_profile(w.engine, "a")->wanted->builds.n, 32);
+	/* There is no room for yet another, but for one that is known. */
+	node_brings_features(40);
+	assert_string_equal(features_reason("n40"), "TooManyFeatureSets");
+	node_seen("n41", "");
+	brings_features("n41", 3);
+	assert_string_equal(features_reason("n41"), "");
+}
+
+static void a_node_may_bring_another_feature_set_after_an_hour(void **state)
+{
+	(void)state;
+	engine_start(w.engine, w.now);
+	node_seen("n1", "");
+	brings_features("n1", 1);
+	w.now += 60000;
+	brings_features("n1", 2);
+	assert_string_equal(features_reason("n1"), "TooManyFeatureSets");
+	assert_false(engine_wants_features(w.engine, engine_node(w.engine, "n1")));
+	w.now += ENGINE_FEATURE_SET_PER_NODE_MS - 60000;
+	engine_node(w.engine, "n1")->poll = &w; /* held */
+	buf_clear(&w.trace);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n1")); /* let go, to ask for it */
+	engine_node(w.engine, "n1")->poll = NULL;
+	assert_true(engine_wants_features(w.engine, engine_node(w.engine, "n1")));
+	brings_features("n1", 2);
+	assert_string_equal(features_reason("n1"), "");
 }
 
 int main(void)
@@ -865,15 +1304,30 @@ int main(void)
 	    T(a_selector_that_matches_nothing_is_ready_with_a_warning),
 	    T(a_node_that_is_no_longer_selected_is_told_to_remove),
 	    T(a_deletion_asks_removes_and_then_lets_go),
+	    T(a_deletion_waits_for_nodes_that_may_be_loading_it),
+	    T(a_deletion_notes_a_node_that_may_have_loaded_it),
+	    T(a_disabled_profile_waits_for_nodes_that_may_be_loading_it),
+	    T(a_deletion_waits_for_an_excluded_node_that_holds_it),
+	    T(a_disabled_profile_is_removed_once_every_agent_has_said_so),
+	    T(a_disabled_profile_waits_for_an_agent_that_is_away_but_not_for_a_dead_node),
 	    T(an_uninstall_unloads_nothing),
 	    T(a_profile_that_vanishes_is_not_told_absent),
 	    T(a_deletion_does_not_wait_for_a_dead_node),
 	    T(the_older_of_two_claimants_holds_the_name),
+	    T(of_two_made_in_one_second_the_one_that_is_served_holds_the_name),
+	    T(of_two_that_nobody_serves_the_uid_decides),
+	    T(a_change_of_holder_unloads_nothing),
+	    T(while_a_new_leader_compiles_nodes_keep_what_they_have),
+	    T(a_text_that_a_new_compiler_refuses_stays_where_it_is),
+	    T(a_node_whose_feature_set_is_refused_keeps_what_it_has),
+	    T(nothing_is_kept_where_nothing_was_told),
 	    T(a_new_leader_leaves_status_standing_until_all_reported),
 	    T(a_bad_text_after_a_restart_brings_the_last_good_one_back),
 	    T(a_node_without_apparmor_is_unsupported_and_not_desired),
 	    T(a_report_of_another_nodes_uid_does_not_count),
 	    T(the_33rd_feature_set_is_refused),
+	    T(a_feature_set_that_no_node_has_makes_room_for_another),
+	    T(a_node_may_bring_another_feature_set_after_an_hour),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

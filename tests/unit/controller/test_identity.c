@@ -18,6 +18,8 @@
  * them apart. */
 #define GOOD "eyJhbGciOiJub25lIn0.eyJhdWQiOiJoYXViZXJrLWNvbnRyb2xsZXIifQ."
 
+#define HERE "10.0.0.1"
+
 struct place {
 	uv_loop_t loop;
 	struct fake_kube *kube;
@@ -83,6 +85,8 @@ struct asked {
 	char node[64];
 	char why[256];
 	struct identity_check *to_cancel; /* by the callback */
+	const struct asked *other;        /* whose turns are counted … */
+	int before;                       /* … until this one's comes */
 };
 
 static void on_done(void *data, const struct identity_result *res)
@@ -91,6 +95,7 @@ static void on_done(void *data, const struct identity_result *res)
 
 	asked->n++;
 	asked->verdict = res->verdict;
+	asked->before = asked->other ? asked->other->n : 0;
 	snprintf(asked->node, sizeof(asked->node), "%s", res->node_name);
 	snprintf(asked->why, sizeof(asked->why), "%s", res->why);
 	if (asked->to_cancel)
@@ -104,7 +109,7 @@ static void an_agent_is_known_by_its_node_and_remembered(void **state)
 	struct identity_result res;
 
 	assert_false(identity_lookup(p->id, GOOD "n1", clock_wall_ms(), &res));
-	identity_check(p->id, GOOD "n1", on_done, &asked);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &asked);
 	assert_int_equal(asked.n, 0);
 	fake_kube_settle(p->kube);
 	assert_int_equal(asked.n, 1);
@@ -126,11 +131,11 @@ static void a_verdict_is_forgotten_after_two_minutes_and_where_the_clock_was_set
 	struct identity_result res;
 	int64_t now = clock_wall_ms();
 
-	identity_check(p->id, GOOD "n1", on_done, &asked);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &asked);
 	fake_kube_settle(p->kube);
 	assert_true(identity_lookup(p->id, GOOD "n1", now + 119000, &res));
 	assert_false(identity_lookup(p->id, GOOD "n1", now + 121000, &res));
-	identity_check(p->id, GOOD "n1", on_done, &asked);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &asked);
 	fake_kube_settle(p->kube);
 	assert_int_equal(p->n_reviews, 2);
 	assert_false(identity_lookup(p->id, GOOD "n1", now - 60000, &res));
@@ -143,7 +148,7 @@ static void a_refusal_is_kept_for_ten_seconds(void **state)
 	struct identity_result res;
 	int64_t now = clock_wall_ms();
 
-	identity_check(p->id, GOOD "bad", on_done, &asked);
+	identity_check(p->id, GOOD "bad", HERE, on_done, &asked);
 	fake_kube_settle(p->kube);
 	assert_int_equal(asked.verdict, IDENTITY_INVALID);
 	assert_string_equal(asked.node, "");
@@ -162,7 +167,7 @@ static void a_token_that_cannot_be_one_is_refused_without_asking(void **state)
 	assert_int_equal(res.verdict, IDENTITY_INVALID);
 	assert_true(identity_lookup(p->id, "e30.e30.e30", clock_wall_ms(), &res));
 	assert_int_equal(res.verdict, IDENTITY_FORBIDDEN);
-	identity_check(p->id, "hello", on_done, &asked);
+	identity_check(p->id, "hello", HERE, on_done, &asked);
 	assert_int_equal(asked.n, 0);
 	fake_kube_settle(p->kube);
 	assert_int_equal(asked.n, 1);
@@ -177,7 +182,7 @@ static void equal_tokens_share_one_review(void **state)
 	int i;
 
 	for (i = 0; i < 100; i++)
-		identity_check(p->id, GOOD "n1", on_done, &asked[i]);
+		identity_check(p->id, GOOD "n1", HERE, on_done, &asked[i]);
 	fake_kube_settle(p->kube);
 	for (i = 0; i < 100; i++)
 		assert_int_equal(asked[i].n, 1);
@@ -193,7 +198,7 @@ static void five_thousand_agents_are_asked_for_thirty_two_at_a_time(void **state
 	for (i = 0; i < 5000; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "n%d", i);
 
-		identity_check(p->id, token, on_done, &asked[i]);
+		identity_check(p->id, token, HERE, on_done, &asked[i]);
 	}
 	fake_kube_settle(p->kube);
 	for (i = 0; i < 5000; i++) {
@@ -214,11 +219,12 @@ static void a_full_queue_asks_to_come_back(void **state)
 	fake_kube_hold(p->kube, true);
 	for (i = 0; i < n; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "n%d", i);
+		CLEANUP(mem_freep) char *from = mem_printf("10.0.%d.%d", i / 250, i % 250);
 
-		identity_check(p->id, token, on_done, &all);
+		identity_check(p->id, token, from, on_done, &all);
 	}
-	identity_check(p->id, GOOD "late", on_done, &late);
-	identity_check(p->id, GOOD "n77", on_done, &same); /* joins one that waits */
+	identity_check(p->id, GOOD "late", "10.9.9.9", on_done, &late);
+	identity_check(p->id, GOOD "n77", "10.9.9.9", on_done, &same); /* joins one that waits */
 	uv_run(&p->loop, UV_RUN_NOWAIT);
 	uv_run(&p->loop, UV_RUN_NOWAIT);
 	assert_int_equal(late.n, 1);
@@ -228,6 +234,54 @@ static void a_full_queue_asks_to_come_back(void **state)
 	fake_kube_settle(p->kube);
 	assert_int_equal(all.n, n);
 	assert_int_equal(same.verdict, IDENTITY_OK);
+}
+
+static void crowd_of_one_address(struct place *p, int n, struct asked *asked)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		CLEANUP(mem_freep) char *token = mem_printf(GOOD "bad%d", i);
+
+		identity_check(p->id, token, "10.6.6.6", on_done, asked);
+	}
+}
+
+static void one_address_cannot_fill_the_queue(void **state)
+{
+	struct place *p = *state;
+	struct asked crowd = {0}, honest = {0};
+
+	fake_kube_hold(p->kube, true);
+	crowd_of_one_address(p, 2 * IDENTITY_QUEUE_MAX, &crowd);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &honest);
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	assert_int_equal(crowd.n, 2 * IDENTITY_QUEUE_MAX - IDENTITY_REVIEWS_MAX -
+				      IDENTITY_QUEUE_MAX / 2); /* turned away */
+	assert_int_equal(honest.n, 0);
+	fake_kube_hold(p->kube, false);
+	fake_kube_settle(p->kube);
+	assert_int_equal(honest.verdict, IDENTITY_OK);
+}
+
+static void addresses_take_turns(void **state)
+{
+	struct place *p = *state;
+	struct asked crowd = {0},
+		     honest[3] = {{.other = &crowd}, {.other = &crowd}, {.other = &crowd}};
+	int i;
+
+	crowd_of_one_address(p, 1000, &crowd);
+	identity_check(p->id, GOOD "n1", "10.0.0.1", on_done, &honest[0]);
+	identity_check(p->id, GOOD "n2", "10.0.0.2", on_done, &honest[1]);
+	identity_check(p->id, GOOD "n3", "10.0.0.3", on_done, &honest[2]);
+	fake_kube_settle(p->kube);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(honest[i].verdict, IDENTITY_OK);
+		assert_in_range(honest[i].before, 0, IDENTITY_REVIEWS_MAX + 3);
+	}
+	assert_int_equal(crowd.n, 1000);
 }
 
 static void an_api_server_out_of_reach_is_unavailable_for_all_and_not_remembered(void **state)
@@ -241,7 +295,7 @@ static void an_api_server_out_of_reach_is_unavailable_for_all_and_not_remembered
 	for (i = 0; i < 100; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "n%d", i);
 
-		identity_check(p->id, token, on_done, &asked[i]);
+		identity_check(p->id, token, HERE, on_done, &asked[i]);
 	}
 	fake_kube_settle(p->kube);
 	for (i = 0; i < 100; i++) {
@@ -250,7 +304,7 @@ static void an_api_server_out_of_reach_is_unavailable_for_all_and_not_remembered
 	}
 	assert_false(identity_lookup(p->id, GOOD "n1", clock_wall_ms(), &res));
 	fake_kube_fail(p->kube, NULL, KUBE_OK);
-	identity_check(p->id, GOOD "n1", on_done, &again);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &again);
 	fake_kube_settle(p->kube);
 	assert_int_equal(again.verdict, IDENTITY_OK);
 }
@@ -268,7 +322,7 @@ static void an_api_server_that_refuses_to_review_is_unavailable(void **state)
 		struct asked asked = {0};
 
 		fake_kube_fail(p->kube, "/apis/authentication", outcomes[i]);
-		identity_check(p->id, GOOD "n1", on_done, &asked);
+		identity_check(p->id, GOOD "n1", HERE, on_done, &asked);
 		fake_kube_settle(p->kube);
 		assert_int_equal(asked.verdict, IDENTITY_UNAVAILABLE);
 		assert_null(strstr(asked.why, "e30"));
@@ -279,15 +333,15 @@ static void a_cancelled_check_is_not_called_and_the_others_are(void **state)
 {
 	struct place *p = *state;
 	struct asked a = {0}, b = {0}, c = {0};
-	struct identity_check *first = identity_check(p->id, GOOD "n1", on_done, &a);
+	struct identity_check *first = identity_check(p->id, GOOD "n1", HERE, on_done, &a);
 	struct identity_check *ready;
 
-	identity_check(p->id, GOOD "n1", on_done, &b);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &b);
 	identity_cancel(first);
 	fake_kube_settle(p->kube);
 	assert_int_equal(a.n, 0);
 	assert_int_equal(b.n, 1);
-	ready = identity_check(p->id, GOOD "n1", on_done, &c);
+	ready = identity_check(p->id, GOOD "n1", HERE, on_done, &c);
 	identity_cancel(ready);
 	fake_kube_settle(p->kube);
 	assert_int_equal(c.n, 0);
@@ -303,7 +357,7 @@ static void a_review_that_nobody_waits_for_any_more_is_not_sent(void **state)
 	for (i = 0; i < 40; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "n%d", i);
 
-		checks[i] = identity_check(p->id, token, on_done, &asked);
+		checks[i] = identity_check(p->id, token, HERE, on_done, &asked);
 	}
 	for (i = 0; i < 40; i++)
 		identity_cancel(checks[i]);
@@ -317,8 +371,8 @@ static void a_callback_may_cancel_another_check_of_the_same_review(void **state)
 	struct place *p = *state;
 	struct asked a = {0}, b = {0};
 
-	identity_check(p->id, GOOD "n1", on_done, &a);
-	a.to_cancel = identity_check(p->id, GOOD "n1", on_done, &b);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &a);
+	a.to_cancel = identity_check(p->id, GOOD "n1", HERE, on_done, &b);
 	fake_kube_settle(p->kube);
 	assert_int_equal(a.n, 1);
 	assert_int_equal(b.n, 0);
@@ -333,9 +387,9 @@ static void closing_in_the_middle_calls_nobody(void **state)
 	for (i = 0; i < 100; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "n%d", i);
 
-		identity_check(p->id, token, on_done, &asked);
+		identity_check(p->id, token, HERE, on_done, &asked);
 	}
-	identity_check(p->id, "hello", on_done, &asked);
+	identity_check(p->id, "hello", HERE, on_done, &asked);
 	identity_close(p->id);
 	p->id = NULL;
 	fake_kube_settle(p->kube);
@@ -349,12 +403,12 @@ static void a_flood_of_bad_tokens_does_not_crowd_out_the_good_ones(void **state)
 	struct identity_result res;
 	int i;
 
-	identity_check(p->id, GOOD "n1", on_done, &asked);
+	identity_check(p->id, GOOD "n1", HERE, on_done, &asked);
 	fake_kube_settle(p->kube);
 	for (i = 0; i < IDENTITY_REFUSED_MAX + 1000; i++) {
 		CLEANUP(mem_freep) char *token = mem_printf(GOOD "bad%d", i);
 
-		identity_check(p->id, token, on_done, &asked);
+		identity_check(p->id, token, HERE, on_done, &asked);
 		if (i % 1000 == 0)
 			fake_kube_settle(p->kube);
 	}
@@ -373,6 +427,8 @@ int main(void)
 	    TEST(equal_tokens_share_one_review),
 	    TEST(five_thousand_agents_are_asked_for_thirty_two_at_a_time),
 	    TEST(a_full_queue_asks_to_come_back),
+	    TEST(one_address_cannot_fill_the_queue),
+	    TEST(addresses_take_turns),
 	    TEST(an_api_server_out_of_reach_is_unavailable_for_all_and_not_remembered),
 	    TEST(an_api_server_that_refuses_to_review_is_unavailable),
 	    TEST(a_cancelled_check_is_not_called_and_the_others_are),

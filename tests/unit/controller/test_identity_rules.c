@@ -109,6 +109,23 @@ static void the_audience_decides_whether_to_ask(void **state)
 	}
 }
 
+static void claims_of_any_length_are_read_to_the_end(void **state)
+{
+	int n;
+
+	(void)state;
+	for (n = 0; n < 800; n++) {
+		CLEANUP(mem_freep)
+		char *claims =
+		    mem_printf("{\"x\":\"%*s\",\"aud\":[\"hauberk-controller\"]}", n, "");
+		CLEANUP(mem_freep) char *token = make_token(claims);
+		struct identity_claims found;
+		const char *why;
+
+		assert_int_equal(identity_prejudge(token, &found, &why), IDENTITY_OK);
+	}
+}
+
 #define AUD "\"aud\":\"hauberk-controller\""
 
 static void a_verdict_is_kept_for_two_minutes_or_the_rest_of_the_tokens_life(void **state)
@@ -235,6 +252,7 @@ int main(void)
 	    cmocka_unit_test(what_is_no_jwt_is_invalid_at_once),
 	    cmocka_unit_test(a_token_that_is_too_long_is_invalid_at_once),
 	    cmocka_unit_test(the_audience_decides_whether_to_ask),
+	    cmocka_unit_test(claims_of_any_length_are_read_to_the_end),
 	    cmocka_unit_test(a_verdict_is_kept_for_two_minutes_or_the_rest_of_the_tokens_life),
 	    cmocka_unit_test(the_verdict_follows_from_the_review),
 	};

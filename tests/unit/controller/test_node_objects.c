@@ -16,7 +16,8 @@ struct place {
 	uv_loop_t loop;
 	struct fake_kube *kube;
 	struct node_objects *no;
-	int n_synced, n_seen, n_written, n_failed;
+	int n_synced, n_seen, n_changed, n_written, n_failed;
+	bool yields;
 };
 
 static void on_synced(void *data)
@@ -24,10 +25,13 @@ static void on_synced(void *data)
 	((struct place *)data)->n_synced++;
 }
 
-static void on_seen(void *data, const char *node_name)
+static void on_seen(void *data, const char *node_name, bool is_new)
 {
+	struct place *p = data;
+
 	assert_true(*node_name);
-	((struct place *)data)->n_seen++;
+	p->n_seen++;
+	p->n_changed += !is_new;
 }
 
 static void on_written(void *data, const char *node_name, bool ok)
@@ -39,10 +43,18 @@ static void on_written(void *data, const char *node_name, bool ok)
 	p->n_failed += !ok;
 }
 
+static bool yields(void *data)
+{
+	return ((struct place *)data)->yields;
+}
+
 static void place_start(struct place *p)
 {
-	struct node_objects_spec spec = {
-	    .synced = on_synced, .seen = on_seen, .written = on_written, .data = p};
+	struct node_objects_spec spec = {.synced = on_synced,
+					 .seen = on_seen,
+					 .written = on_written,
+					 .yields = yields,
+					 .data = p};
 
 	p->no = node_objects_start(fake_kube_client(p->kube), &spec);
 }
@@ -292,17 +304,62 @@ static void removals_changed_by_another_hand_are_seen_and_ours_are_not(void **st
 	assert_int_equal(p->n_seen, n_seen + 1);
 }
 
-static void many_nodes_are_written_a_few_at_a_time(void **state)
+static void set_many(struct place *p, int n)
 {
-	struct place *p = *state;
 	struct node_facts facts = {.boot_id = "b1"};
 	int i;
 
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < n; i++) {
 		CLEANUP(mem_freep) char *name = mem_printf("n%d", i);
 
 		node_objects_set(p->no, name, "u", &facts);
 	}
+}
+
+static void while_something_else_is_more_urgent_one_node_is_written_at_a_time(void **state)
+{
+	struct place *p = *state;
+
+	fake_kube_settle(p->kube);
+	p->yields = true;
+	set_many(p, 100);
+	fake_kube_settle(p->kube);
+	assert_int_equal(p->n_written, 100);
+	assert_int_equal(fake_kube_n_most(p->kube), 1);
+}
+
+/* A person takes a removal back while a write of ours is under way. */
+static void removals_that_are_edited_under_a_write_stand(void **state)
+{
+	struct place *p = *state;
+	struct json_object *edited;
+
+	set(p, "b1", "u1");
+	fake_kube_settle(p->kube);
+	fake_kube_hold(p->kube, true);
+	set(p, "b2", "u1");
+	uv_run(&p->loop, UV_RUN_NOWAIT);
+	edited = copy_of(p);
+	json_object_object_del(js_get(edited, "status"), "pendingRemovals");
+	fake_kube_put(p->kube, NODE_OBJECTS_PATH, edited);
+	fake_kube_hold(p->kube, false);
+	fake_kube_settle(p->kube);
+	assert_int_equal(p->n_changed, 1);
+	assert_int_equal(p->n_failed, 1);
+	assert_int_equal(node_objects_pending(p->no, "n1", NULL), 0);
+	assert_string_equal(js_str(object_of(p), "status.bootID"), "b1");
+	/* Whoever has the facts knows of it now. */
+	set(p, "b2", NULL);
+	fake_kube_settle(p->kube);
+	assert_string_equal(js_str(object_of(p), "status.bootID"), "b2");
+	assert_int_equal(p->n_changed, 1);
+}
+
+static void many_nodes_are_written_a_few_at_a_time(void **state)
+{
+	struct place *p = *state;
+
+	set_many(p, 1000);
 	fake_kube_settle(p->kube);
 	assert_int_equal(p->n_written, 1000);
 	assert_true(fake_kube_n_most(p->kube) <= NODE_OBJECTS_WRITES_MAX);
@@ -375,7 +432,9 @@ int main(void)
 	    TEST(a_node_that_was_registered_anew_takes_its_object_over),
 	    TEST(a_new_leader_knows_what_is_pending),
 	    TEST(removals_changed_by_another_hand_are_seen_and_ours_are_not),
+	    TEST(removals_that_are_edited_under_a_write_stand),
 	    TEST(many_nodes_are_written_a_few_at_a_time),
+	    TEST(while_something_else_is_more_urgent_one_node_is_written_at_a_time),
 	    TEST(a_write_that_fails_is_tried_again),
 	    TEST(a_node_that_is_gone_is_forgotten),
 	    TEST(closing_in_the_middle_calls_nobody),

@@ -22,6 +22,7 @@ static const struct node_facts full = {
     .features = FEATURES,
     .apparmor = {.truth = NODE_TRUE},
     .agent = {.truth = NODE_TRUE},
+    .drift = {.truth = NODE_TRUE, .message = "web: changed"},
     .has_exceptions = true,
 };
 
@@ -66,7 +67,10 @@ static void a_first_report_says_everything(void **state)
 	    "\"reason\":\"Enabled\",\"message\":\"profiles can be loaded\"},"
 	    "{\"type\":\"AgentConnected\",\"status\":\"True\",\"observedGeneration\":1,"
 	    "\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"reason\":\"Reporting\","
-	    "\"message\":\"the agent is in touch with the controller\"}]}");
+	    "\"message\":\"the agent is in touch with the controller\"},"
+	    "{\"type\":\"Drifted\",\"status\":\"True\",\"observedGeneration\":1,"
+	    "\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"reason\":\"Changed\","
+	    "\"message\":\"web: changed\"}]}");
 
 	(void)state;
 	if (!json_object_equal(status, expected))
@@ -128,15 +132,15 @@ static void what_others_wrote_is_kept(void **state)
 	CLEANUP(js_putp)
 	struct json_object *object =
 	    parse("{\"metadata\":{\"generation\":3},\"status\":{\"later\":1,\"conditions\":["
-		  "{\"type\":\"Drifted\",\"status\":\"True\",\"extra\":1}]}}");
+		  "{\"type\":\"Later\",\"status\":\"True\",\"extra\":1}]}}");
 
 	(void)state;
 	js_put(object, "status", node_status_make(object, &full, T0));
 	assert_int_equal(js_i64(object, "status.later", 0), 1);
-	assert_int_equal(js_i64(condition_of(object, "Drifted"), "extra", 0), 1);
+	assert_int_equal(js_i64(condition_of(object, "Later"), "extra", 0), 1);
 	assert_int_equal(js_i64(condition_of(object, "AgentConnected"), "observedGeneration", 0),
 			 3);
-	assert_int_equal(js_len(js_array(object, "status.conditions")), 3);
+	assert_int_equal(js_len(js_array(object, "status.conditions")), 4);
 }
 
 static void an_empty_text_takes_a_field_away(void **state)

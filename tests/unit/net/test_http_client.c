@@ -328,6 +328,37 @@ static void plain_http_is_refused(void **state)
 	expect_error(f, &f->a, -EPROTO);
 }
 
+static void plain_http_goes_to_this_machine_alone_where_it_is_allowed(void **state)
+{
+	static const char *const elsewhere[] = {
+	    "http://hauberk.test:1/",
+	    "http://127.0.0.1.hauberk.test:1/",
+	    "http://127.0.0.1@10.0.0.1:1/",
+	    "http://10.0.0.1:1/",
+	    "http://[::2]:1/",
+	    "http://127.hauberk.test/",
+	    "ftp://127.0.0.1:1/",
+	};
+	struct fixture *f = *state;
+	char url[64];
+	size_t i;
+
+	stop_server(f);
+	start_server(f, NULL, NULL);
+	http_client_allow_loopback(f->client);
+	for (i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++) {
+		start(f, &f->a, elsewhere[i]);
+		expect_error(f, &f->a, -EPROTO);
+		net_answer_clear(&f->a);
+	}
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/hello", http_server_port(f->server));
+	start(f, &f->a, url);
+	expect_status(f, &f->a, 200);
+	snprintf(url, sizeof(url), "http://localhost:%u/hello", http_server_port(f->server));
+	start(f, &f->b, url);
+	expect_status(f, &f->b, 200);
+}
+
 static void a_server_of_another_ca_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -751,6 +782,7 @@ int main(void)
 	    CLIENT_TEST(a_client_without_a_ca_trusts_nobody),
 	    CLIENT_TEST(text_that_is_no_ca_is_refused_when_it_is_set),
 	    CLIENT_TEST(plain_http_is_refused),
+	    CLIENT_TEST(plain_http_goes_to_this_machine_alone_where_it_is_allowed),
 	    CLIENT_TEST(a_server_of_another_ca_is_refused),
 	    CLIENT_TEST(a_server_of_another_name_is_refused),
 	    CLIENT_TEST(connect_to_changes_the_address_and_not_the_name),

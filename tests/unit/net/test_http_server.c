@@ -265,6 +265,35 @@ static void raw_expect_end(struct fixture *f)
 	net_raw_close(&f->raw);
 }
 
+struct crowd {
+	int *fds;
+	size_t n;
+};
+
+/* Without waiting for anything: the kernel takes the connections before the server does. */
+static void crowd_come(struct crowd *c, uint16_t port, size_t n, const char *text)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	c->fds = mem_resize(c->fds, c->n + n, sizeof(*c->fds));
+	for (size_t i = 0; i < n; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_in_range(fd, 0, 1000000);
+		assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+		assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+		c->fds[c->n++] = fd;
+	}
+}
+
+static void crowd_leave(struct crowd *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		close(c->fds[i]);
+	free(c->fds);
+}
+
 /* --- requests and answers --- */
 
 static void a_request_is_described_to_the_handler(void **state)
@@ -467,6 +496,83 @@ static char *header_of(const char *start, int n)
 	return mem_printf("%s%.*s", start, n, big);
 }
 
+/* Of a header that the peer sends as it likes. */
+static bool wants_body(struct http_exchange *ex, void *data)
+{
+	(void)data;
+	return http_exchange_header(ex, "X-Known") != NULL;
+}
+
+static void a_body_that_nobody_wants_is_not_kept(void **state)
+{
+	CLEANUP(mem_freep) char *text = NULL;
+	struct fixture *f = *state;
+
+	f->spec.wants_body = wants_body;
+	go_plain(f);
+	memset(big, 'b', MAX_BODY - 1);
+	big[MAX_BODY - 1] = '\0';
+	text = mem_printf("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", MAX_BODY,
+			  big);
+	raw_open(f, text);
+	net_run_for(&f->loop, 50);
+	assert_int_equal(f->server->n_bytes, 0);
+	net_raw_send(&f->raw, "b");
+	net_run_until(&f->loop, &f->raw.came);
+	assert_non_null(strstr(f->raw.text, " n=0\"}"));
+	net_raw_close(&f->raw);
+}
+
+static void a_body_that_is_wanted_is_kept_until_it_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+
+	f->spec.wants_body = wants_body;
+	go_plain(f);
+	raw_open(f,
+		 "POST /hold HTTP/1.1\r\nHost: a\r\nX-Known: 1\r\nContent-Length: 5\r\n\r\n12345");
+	net_run_until(&f->loop, &f->is_held);
+	assert_false(http_exchange_is_bare(f->held[0]));
+	assert_in_range(f->server->n_bytes, 5, 1000);
+	http_exchange_forget_body(f->held[0]);
+	assert_int_equal(f->server->n_bytes, 0);
+	reply_text(f->held[0], "now");
+	net_run_until(&f->loop, &f->raw.came);
+	net_raw_close(&f->raw);
+}
+
+static void bodies_have_a_ceiling_together(void **state)
+{
+	struct fixture *f = *state;
+	struct crowd crowd = {0};
+	static char text[MAX_BODY + 200];
+	int n;
+
+	f->spec.max_bodies = 40000;
+	go_plain(f);
+	n = snprintf(text, sizeof(text),
+		     "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", MAX_BODY);
+	memset(text + n, 'b', MAX_BODY - 1);
+	crowd_come(&crowd, http_server_port(f->server), 20, text);
+	net_run_for(&f->loop, 50);
+	assert_in_range(f->server->n_bytes, 10000, 30000); /* half, for they all come from one */
+	raw_open(f, text);
+	net_run_for(&f->loop, 50);
+	net_raw_send(&f->raw, "b");
+	net_run_until(&f->loop, &f->raw.came);
+	assert_non_null(strstr(f->raw.text, "HTTP/1.1 503 "));
+	net_raw_close(&f->raw);
+	crowd_leave(&crowd);
+	while (f->server->n_all > 0)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	assert_int_equal(f->server->n_bytes, 0);
+	raw_open(
+	    f,
+	    "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\n12345");
+	raw_expect_end(f);
+	assert_non_null(strstr(f->raw.text, " n=5\"}"));
+}
+
 static void headers_over_the_limit_are_answered_431(void **state)
 {
 	struct fixture *f = *state;
@@ -548,6 +654,23 @@ static void slow_headers_are_closed(void **state)
 	raw_expect_end(f);
 }
 
+static void headers_that_lie_there_unread_are_not_late(void **state)
+{
+	struct fixture *f = *state;
+	static char text[] = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	uv_buf_t bytes = uv_buf_init(text, sizeof(text) - 1);
+
+	f->spec.header_timeout_ms = 50;
+	go_plain(f);
+	raw_open(f, NULL);
+	net_run_for(&f->loop, 20);
+	assert_int_equal(uv_try_write((uv_stream_t *)&f->raw.tcp, &bytes, 1), bytes.len);
+	usleep(100 * 1000); /* our loop is busy with something else */
+	net_run_until(&f->loop, &f->raw.ended);
+	assert_non_null(strstr(f->raw.text, "200 OK"));
+	net_raw_close(&f->raw);
+}
+
 /* Bytes that dribble in do not extend it. */
 static void slow_headers_of_a_later_request_are_closed(void **state)
 {
@@ -608,35 +731,6 @@ static void a_held_exchange_has_no_deadline(void **state)
 }
 
 /* --- crowds --- */
-
-struct crowd {
-	int *fds;
-	size_t n;
-};
-
-/* Without waiting for anything: the kernel takes the connections before the server does. */
-static void crowd_come(struct crowd *c, uint16_t port, size_t n, const char *text)
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	c->fds = mem_resize(c->fds, c->n + n, sizeof(*c->fds));
-	for (size_t i = 0; i < n; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		assert_in_range(fd, 0, 1000000);
-		assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-		assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-		c->fds[c->n++] = fd;
-	}
-}
-
-static void crowd_leave(struct crowd *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		close(c->fds[i]);
-	free(c->fds);
-}
 
 static void a_crowd_keeps_nobody_out(struct fixture *f, const char *text)
 {
@@ -781,6 +875,43 @@ static void a_session_is_resumed(void **state)
 	start(f, &f->b, "/close");
 	expect(f, &f->b, 200);
 	assert_true(f->was_resumed);
+}
+
+/* The same port, since a client keeps a session by address. */
+static void restart_at_the_same_port(struct fixture *f)
+{
+	char listen_on[32];
+
+	snprintf(listen_on, sizeof(listen_on), "127.0.0.1:%u", http_server_port(f->server));
+	f->spec.listen = listen_on;
+	restart(f);
+	f->spec.listen = "127.0.0.1:0";
+}
+
+static void a_session_is_resumed_after_a_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f, &f->a, "/close");
+	expect(f, &f->a, 200);
+	restart_at_the_same_port(f);
+	start(f, &f->b, "/close");
+	expect(f, &f->b, 200);
+	assert_true(f->was_resumed);
+}
+
+static void a_session_of_another_certificate_of_the_same_key_is_not_resumed(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(mem_freep) char *other = mem_printf("%s\n", f->leaf.cert_pem);
+	struct err err;
+
+	start(f, &f->a, "/close");
+	expect(f, &f->a, 200);
+	assert_int_equal(http_server_set_certificate(f->server, other, f->leaf.key_pem, &err), 0);
+	start(f, &f->b, "/close");
+	expect(f, &f->b, 200);
+	assert_false(f->was_resumed);
 }
 
 static void a_new_certificate_is_served_to_new_connections(void **state)
@@ -973,12 +1104,16 @@ int main(void)
 	    SERVER_TEST(a_body_far_over_the_limit_is_answered_413_though_it_comes),
 	    SERVER_TEST(a_body_announced_as_huge_is_refused_at_once),
 	    SERVER_TEST(a_body_in_chunks_has_the_same_limit),
+	    SERVER_TEST(a_body_that_nobody_wants_is_not_kept),
+	    SERVER_TEST(a_body_that_is_wanted_is_kept_until_it_is_forgotten),
+	    SERVER_TEST(bodies_have_a_ceiling_together),
 	    SERVER_TEST(headers_over_the_limit_are_answered_431),
 	    SERVER_TEST(a_token_of_a_service_account_fits),
 	    SERVER_TEST(a_body_whose_length_is_not_clear_is_refused),
 	    SERVER_TEST(a_peer_that_says_nothing_is_closed),
 	    SERVER_TEST(a_handshake_that_stops_halfway_is_closed),
 	    SERVER_TEST(slow_headers_are_closed),
+	    SERVER_TEST(headers_that_lie_there_unread_are_not_late),
 	    SERVER_TEST(slow_headers_of_a_later_request_are_closed),
 	    SERVER_TEST(a_slow_body_is_closed),
 	    SERVER_TEST(a_peer_that_does_not_take_its_answer_is_closed),
@@ -993,6 +1128,8 @@ int main(void)
 	    SERVER_TEST(plain_http_to_the_tls_port_is_closed_and_others_are_served),
 	    SERVER_TEST(nonsense_after_the_first_byte_is_closed),
 	    SERVER_TEST(a_session_is_resumed),
+	    SERVER_TEST(a_session_is_resumed_after_a_restart),
+	    SERVER_TEST(a_session_of_another_certificate_of_the_same_key_is_not_resumed),
 	    SERVER_TEST(a_new_certificate_is_served_to_new_connections),
 	    SERVER_TEST(a_certificate_that_does_not_fit_its_key_changes_nothing),
 	    SERVER_TEST(a_port_in_use_is_said),

@@ -14,6 +14,7 @@
 
 #define HEAD "apiVersion: hauberk.dev/v1alpha1\nkind: AppArmorProfile\n"
 #define META HEAD "metadata:\n  name: web\n"
+#define ROLLOUT META "spec:\n  policy: x\n  rollout: "
 
 static void parse(const char *text, struct manifest *ret)
 {
@@ -69,6 +70,21 @@ static void a_line_of_the_policy_is_a_line_of_the_file(void **state)
 	}
 }
 
+static void a_rollout_as_the_schema_takes_it_is_fine(void **state)
+{
+	struct manifest m;
+
+	(void)state;
+	parse(ROLLOUT "{maxUnavailable: 10%, maxFailed: 2, onFailure: Rollback, paused: true, "
+		      "minReadySeconds: 600, progressDeadlineSeconds: 601, steps: [{nodes: 1, "
+		      "soakSeconds: -1}, {nodes: 10%}, {nodes: 100%, soakSeconds: 60}]}\n",
+	      &m);
+	if (m.n_problems > 0)
+		fail_msg("%s", m.problems[0].message);
+	assert_int_equal(m.n_profiles, 1);
+	manifest_clear(&m);
+}
+
 static void what_the_api_server_would_refuse_is_a_problem_with_its_place(void **state)
 {
 	static const struct {
@@ -103,6 +119,20 @@ static void what_the_api_server_would_refuse_is_a_problem_with_its_place(void **
 	    {META "spec:\n  policy: x\n  nodeSelector:\n    matchExpressions:\n    - key: a\n"
 		  "      operator: Exists\n      values: [b]\n",
 	     "must be absent", 9, 7},
+	    {ROLLOUT "{maxUnavailable: 0}\n", "a number of nodes, 1 or more", 7, 29},
+	    {ROLLOUT "{maxUnavailable: 101%}\n", "'1%' to '100%'", 7, 29},
+	    {ROLLOUT "{maxFailed: [1]}\n", "'1%' to '100%'", 7, 24},
+	    {ROLLOUT "{onFailure: Stop}\n", "use Pause or Rollback", 7, 24},
+	    {ROLLOUT "{paused: 1}\n", "must be a boolean", 7, 21},
+	    {ROLLOUT "{minReadySeconds: 3601, progressDeadlineSeconds: 9999}\n", "0 to 3600", 7,
+	     30},
+	    {ROLLOUT "{progressDeadlineSeconds: 0}\n", "must be from 1", 7, 38},
+	    {ROLLOUT "{minReadySeconds: 700}\n", "more than minReadySeconds", 7, 12},
+	    {ROLLOUT "{steps: [{nodes: 1, soakSeconds: -2}]}\n", "-2 and must be from -1", 7, 45},
+	    {ROLLOUT "{steps: [{nodes: 0%}]}\n", "spec.rollout.steps.0.nodes", 7, 29},
+	    {ROLLOUT "{steps: [{soakSeconds: 1}]}\n", "steps.0.nodes is missing", 7, 21},
+	    {ROLLOUT "{steps: [{nodes: 1, maxDenials: 0}]}\n", "there is no field", 7, 44},
+	    {ROLLOUT "{steps: [{nodes: 5}, {nodes: 10%}, {nodes: 2}]}\n", "out of order", 7, 20},
 	    {"apiVersion: hauberk.dev/v2\nkind: AppArmorProfile\nmetadata: {name: a}\n"
 	     "spec: {policy: x}\n",
 	     "apiVersion", 1, 13},
@@ -252,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_manifest_gives_its_profile),
 	    cmocka_unit_test(a_line_of_the_policy_is_a_line_of_the_file),
+	    cmocka_unit_test(a_rollout_as_the_schema_takes_it_is_fine),
 	    cmocka_unit_test(what_the_api_server_would_refuse_is_a_problem_with_its_place),
 	    cmocka_unit_test(other_objects_are_passed_over_and_lists_opened),
 	    cmocka_unit_test(two_objects_of_one_profile_name_are_a_problem),
