@@ -154,7 +154,7 @@ struct sim_mirror {
 };
 
 struct sim_node {
-	char name[12];
+	char name[16];
 	char uid[24];
 	int generation; /* of the node: it may leave and come again */
 	bool exists, powered, running, ready, apparmor, pool_b, excluded;
@@ -194,7 +194,7 @@ struct sim_spec {
 };
 
 struct sim_object {
-	char name[8];
+	char name[16];
 	int name_index;              /* the kernel profile's */
 	struct json_object *object;  /* as the API server has it; NULL: none */
 	int64_t version, generation; /* of the object */
