@@ -192,7 +192,7 @@ def test_what_is_not_a_sync_is_refused_by_its_cause(cluster, door, fakes):
         ("no JSON", 400, "JSON", b"\x00\xff\xfe"),
         ("another shape", 400, "protocol", {"hello": "there"}),
         ("a feature set of 9 KiB", 400, "featuresText", {"protocol": 1, "features": NOTHING, "featuresText": "f" * 9216}),
-        ("a body over the limit", 413, "", b" " * (1 << 20) + b"{}"),
+        ("a body over the limit", 413, "", b" " * (2 << 20) + b"{}"),
     ]
     wrong = []
     for what, want, word, body in cases:
@@ -227,14 +227,14 @@ def test_a_hostile_feature_set_is_the_trouble_of_its_node_alone(cluster, door, f
         send(odd, "caps {{{{ $(reboot)")
         report = {"protocol": 1, "epoch": 0, "features": "2" * 64, "reportHash": "3" * 64, "report": {"appArmorEnabled": True, "profiles": []}}
         assert door.call(odd.token(), report)[0] == 200
-        many = [fakes(f"set{i}") for i in range(31)]
+        many = [fakes(f"set{i}") for i in range(33)]
         for i, fake in enumerate(many):
             send(fake, f"caps {{mask {{x{i}\n}}\n}}\n")
         name = cluster.name("beside")
         cluster.apply(profile(name))
         cluster.wait_ready(name)
         last = many[-1]
-        digest = hashlib.sha256(b"caps {mask {x30\n}\n}\n").hexdigest()
+        digest = hashlib.sha256(b"caps {mask {x32\n}\n}\n").hexdigest()
         conn = door.connect()
         data = json.dumps({**report, "features": digest}).encode()
         conn.sendall(f"POST /v1/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {last.token()}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
