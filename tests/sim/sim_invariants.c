@@ -147,6 +147,10 @@ static void sim_tally_place(struct sim *s, struct sim_tally *t, int object, stru
 	t->holding_other += sim_holds(e) && !(e->held && strcmp(e->held->revision, t->target) == 0);
 	t->reachable += !p->node->away && e->state != SYNC_STATE_FAILED &&
 			!p->node->features_reason && ((is_told && was) || sim_holds(e));
+	/* Its agent says that a former leader told it, and this one has told it nothing. */
+	if (!*told && strcmp(e->target, t->target) == 0 && sim_holds(e) && !sim_is_troubled(p, e) &&
+	    !sim_confirmed(e, t->target))
+		sim_tally_unavailable(t, n);
 	if (is_told)
 		sim_tally_told(s, t, p, n, e, !was);
 }
@@ -302,6 +306,22 @@ static void steps_are_filled_and_soaked(struct sim *s, const struct sim_object *
 			 o->name, now->step + 1, (long long)t->done, (long long)t->failed);
 }
 
+/* Whoever leads: a step that was passed stays so, and a soak that began goes on. */
+static void steps_never_go_back(struct sim *s, const struct sim_object *o,
+				const struct sim_tally *t)
+{
+	const struct rollout_state *was = &o->state, *now = &t->aap->rollout.state;
+	unsigned int n = (unsigned int)t->spec->n_steps;
+
+	if (now->step < was->step && now->step < n)
+		sim_fail(s, __func__, "%s: from step %u to step %u", o->name, was->step + 1,
+			 now->step + 1);
+	if (now->step == was->step && now->step < n && was->step_started_ms &&
+	    !now->step_started_ms && strcmp(was->step_hash, now->step_hash) == 0)
+		sim_fail(s, __func__, "%s: the soak of step %u begins anew", o->name,
+			 now->step + 1);
+}
+
 static void counts_are_right(struct sim *s, const struct sim_object *o, const struct sim_tally *t)
 {
 	if (t->desired != t->aap->counts.desired)
@@ -363,8 +383,10 @@ static void sim_check_object(struct sim *s, int object, struct aap *aap)
 	}
 	if (!aap->rollout.may)
 		return;
-	if (sim_steps_can_be_compared(o, &t))
+	if (sim_steps_can_be_compared(o, &t)) {
+		steps_never_go_back(s, o, &t);
 		steps_are_filled_and_soaked(s, o, &t);
+	}
 	sim_remember(s, o, aap);
 }
 
@@ -398,6 +420,8 @@ void sim_check_lead(struct sim *s)
 		o->state_known =
 		    rollout_phase_parse(js_str_or_empty(status, "rollout.phase"), &st->phase);
 		st->step = (unsigned int)js_i64(status, "rollout.step.index", 0);
+		snprintf(st->step_hash, sizeof(st->step_hash), "%s",
+			 js_str_or_empty(status, "rollout.step.hash"));
 		clock_parse(js_str(status, "rollout.step.startedAt"), &st->step_started_ms);
 		snprintf(st->restart, sizeof(st->restart), "%s",
 			 js_str_or_empty(status, "rollout.restart"));
