@@ -211,7 +211,7 @@ def test_status_says_loaded_when_the_kernel_has_said_so_and_not_before(cluster, 
     first = profile(name, "deny /etc/shadow r,")
     cluster.apply(first)
     old = cluster.wait_ready(name)["status"]["currentRevision"]
-    second = changed(first, "deny /etc/group r,")
+    second = changed(first, "deny /etc/group r,", rollout={"maxUnavailable": "100%"})
     mark = cluster.profiles.mark()
     cluster.lab.pause(late)
     try:
