@@ -433,7 +433,7 @@ void sim_check_lead(struct sim *s)
 		if (!str_equal(js_str(status, "updateRevision"), st->revision))
 			continue;
 		o->told_before = js_i64(status, "updatedNodes", 0);
-		snprintf(o->told_before_of, sizeof(o->told_before_of), "%s", st->revision);
+		memcpy(o->told_before_of, st->revision, sizeof(o->told_before_of));
 	}
 }
 
