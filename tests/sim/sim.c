@@ -56,12 +56,14 @@ static bool sim_run_rough(uint64_t seed, bool verbose, uint64_t *ret_trace)
 	return ok;
 }
 
-/* At most 10 writes for a rollout, 3 more a step, and what a new leader has to say. */
+/* At most 10 writes for a rollout, 3 more a step, what a new leader has to say, and where nodes
+ * take their time, one in 10 s. */
 static void a_rollout_costs_few_writes(struct sim *s)
 {
 	const struct sim_object *o = &s->objects[0];
 	int64_t steps = o->spec.has_rollout ? (int64_t)o->spec.rollout.n_steps : 0;
-	int64_t max = 10 + 3 * steps + 3 * s->n_kills;
+	int64_t slow_s = o->spec.has_rollout ? o->spec.rollout.min_ready_s * s->n_nodes : 0;
+	int64_t max = 10 + 3 * steps + 3 * s->n_kills + slow_s / 10;
 
 	if (o->writes - o->writes_before <= max)
 		return;

@@ -58,7 +58,7 @@ static void sim_set_fill(struct sim *s, struct sim_set *set)
 
 	for (i = 0; i < set->n_raw; i++) {
 		const struct sync_item *raw = &set->raw[i];
-		struct sim_item *item = &set->items[atoi(raw->name + 3)];
+		struct sim_item *item = &set->items[(int)strtol(raw->name + 3, NULL, 10)];
 
 		item->mentioned = true;
 		item->absent = raw->want == SYNC_ABSENT;

@@ -133,9 +133,9 @@ static struct sim_revision *sim_revision_make(struct sim *s, const char *id, con
 	rev->broken = strstr(text, "broken") != NULL;
 	rev->not_on = -1;
 	if (strstr(text, "noton"))
-		sscanf(strstr(text, "noton"), "noton%d", &rev->not_on);
+		rev->not_on = (int)strtol(strstr(text, "noton") + 5, NULL, 10);
 	if (strstr(text, "bad"))
-		sscanf(strstr(text, "bad"), "bad%d", &rev->fails_percent);
+		rev->fails_percent = (int)strtol(strstr(text, "bad") + 3, NULL, 10);
 	rev->misloads = strstr(text, "mis") != NULL;
 	map_put(&s->revisions, id, rev);
 	return rev;
@@ -353,7 +353,7 @@ static void sim_op_finalizer(void *data, const struct aap *aap, bool present)
 	struct sim_call *call = sim_call(s, CALL_FINALIZER, aap, "", 0);
 
 	call->present = present;
-	call->version = atoll(js_str_or_empty(aap->object, "metadata.resourceVersion"));
+	call->version = strtoll(js_str_or_empty(aap->object, "metadata.resourceVersion"), NULL, 10);
 }
 
 static void sim_op_record(void *data, const struct aap *aap, const struct revision *rev)
@@ -384,7 +384,7 @@ static void sim_op_write_status(void *data, const struct aap *aap, struct json_o
 
 	s->n_status++;
 	s->objects[call->object].writes++;
-	call->version = atoll(js_str_or_empty(aap->object, "metadata.resourceVersion"));
+	call->version = strtoll(js_str_or_empty(aap->object, "metadata.resourceVersion"), NULL, 10);
 	call->patch = js_new();
 	js_put(call->patch, "status", patch);
 	sim_check_status(s, aap, status);
@@ -398,7 +398,7 @@ static void sim_op_ask_terminating(void *data, const struct aap *aap)
 static void sim_op_ask_ready(void *data, const struct node *node)
 {
 	struct sim *s = data;
-	int i = atoi(node->name + 1);
+	int i = (int)strtol(node->name + 1, NULL, 10);
 
 	sim_call(s, CALL_READY, NULL, "", (uint64_t)i)->node = i;
 }
@@ -406,7 +406,7 @@ static void sim_op_ask_ready(void *data, const struct node *node)
 static void sim_op_write_node(void *data, const struct node *node)
 {
 	struct sim *s = data;
-	int i = atoi(node->name + 1);
+	int i = (int)strtol(node->name + 1, NULL, 10);
 	struct sim_call *call = sim_call(s, CALL_NODE, NULL, "", (uint64_t)i);
 
 	s->n_node_writes++;
@@ -419,7 +419,7 @@ static void sim_op_write_node(void *data, const struct node *node)
 static void sim_op_set_changed(void *data, struct node *node)
 {
 	struct sim *s = data;
-	int i = atoi(node->name + 1);
+	int i = (int)strtol(node->name + 1, NULL, 10);
 	struct sim_node *n = &s->nodes[i];
 
 	s->touched = true;

@@ -112,7 +112,7 @@ static void sim_tally_told(const struct sim *s, struct sim_tally *t, const struc
 
 static void sim_tally_place(struct sim *s, struct sim_tally *t, int object, struct placement *p)
 {
-	struct sim_node *n = &s->nodes[atoi(p->node->name + 1)];
+	struct sim_node *n = &s->nodes[(int)strtol(p->node->name + 1, NULL, 10)];
 	struct sim_mirror *m = &n->mirror;
 	const struct sim_entry *e = &m->said[s->objects[object].name_index];
 	const char *told = p->assigned ? p->assigned->id : "";
@@ -263,7 +263,9 @@ static int64_t sim_promoted(const struct sim_tally *t)
 	const char *wish = t->aap->spec.wish.promote;
 	size_t n = strlen(t->target);
 
-	return wish && strncmp(wish, t->target, n) == 0 && wish[n] == '/' ? atoll(wish + n + 1) : 0;
+	return wish && strncmp(wish, t->target, n) == 0 && wish[n] == '/'
+		   ? strtoll(wish + n + 1, NULL, 10)
+		   : 0;
 }
 
 static bool sim_is_filled(const struct sim_tally *t, unsigned int step)
@@ -439,7 +441,7 @@ void sim_check_lead(struct sim *s)
 
 static bool sim_is_wanted(const struct sim *s, const struct aap *aap, const struct node *node)
 {
-	const struct sim_node *n = &s->nodes[atoi(node->name + 1)];
+	const struct sim_node *n = &s->nodes[(int)strtol(node->name + 1, NULL, 10)];
 
 	return n->exists && !n->excluded && aap->spec.enabled &&
 	       selector_matches(&aap->spec.nodes, node->labels);
@@ -461,10 +463,22 @@ static struct aap *sim_holder(const struct sim *s, int name)
 	return best;
 }
 
+static bool sim_was_told(const struct sim *s, const struct sim_node *n, const struct sim_item *item,
+			 int name)
+{
+	bool was = strcmp(n->mirror.said[name].target, item->revision) == 0;
+	int i;
+
+	for (i = 0; i < s->config.objects; i++)
+		was = was || (s->objects[i].name_index == name &&
+			      strcmp(n->mirror.adopted[i], item->revision) == 0);
+	return was;
+}
+
 static void only_what_was_accepted_and_recorded_is_told(struct sim *s, const struct node *node,
 							const struct sim_item *item, int name)
 {
-	const struct sim_node *n = &s->nodes[atoi(node->name + 1)];
+	const struct sim_node *n = &s->nodes[(int)strtol(node->name + 1, NULL, 10)];
 	CLEANUP(mem_freep) char *key = mem_printf("%s/%s", item->uid, item->revision);
 	const struct sim_revision *rev = item->rev;
 
@@ -472,8 +486,7 @@ static void only_what_was_accepted_and_recorded_is_told(struct sim *s, const str
 		sim_fail(s, __func__, "%s is told web%d %s, which does not compile for it: \"%s\"",
 			 node->name, name, item->revision, rev ? rev->text : "");
 	/* What its agent says that it was told before, by another of that name, is told no news. */
-	if (!map_get(&s->ever_records, key) &&
-	    strcmp(n->mirror.said[name].target, item->revision) != 0)
+	if (!map_get(&s->ever_records, key) && !sim_was_told(s, n, item, name))
 		sim_fail(s, __func__, "%s is told web%d %s, of which there is no record for %s",
 			 node->name, name, item->revision, item->uid);
 }
@@ -569,7 +582,7 @@ static void ready_is_read_back(struct sim *s, const struct aap *aap, struct json
 	if (!sim_is(status, "Ready", "True"))
 		return;
 	while ((node = engine_next_node(s->engine, &it))) {
-		const struct sim_node *n = &s->nodes[atoi(node->name + 1)];
+		const struct sim_node *n = &s->nodes[(int)strtol(node->name + 1, NULL, 10)];
 		const struct sim_unit *u = &n->units[name];
 		const struct sim_mirror *m = &n->mirror;
 		bool gone = node->away && node->away_known && !node->away_ready;

@@ -293,7 +293,7 @@ static int64_t sim_settle_ms(const struct sim *s)
 		longest = ms > longest ? ms : longest;
 	}
 	/* Late agents, a deletion that waits, retries that have become seldom. */
-	return longest + 900 * 1000;
+	return longest + 900 * (int64_t)1000;
 }
 
 static void sim_wait_settled(struct sim *s)
