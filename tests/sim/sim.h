@@ -88,7 +88,7 @@ struct sim_item {
 	bool mentioned;
 	bool absent;
 	char revision[PROFILE_REVISION_SIZE];
-	char uid[32];
+	char uid[40];
 	struct sim_revision *rev; /* NULL where absent */
 	struct sync_hash *hashes;
 	size_t n_hashes;
@@ -121,7 +121,7 @@ struct sim_entry {
 	enum sync_reason reason;
 	const struct sim_item *held; /* NULL also where it was changed by somebody */
 	char target[PROFILE_REVISION_SIZE];
-	char uid[32];
+	char uid[40];
 	uint32_t version;
 };
 
@@ -155,7 +155,7 @@ struct sim_mirror {
 
 struct sim_node {
 	char name[16];
-	char uid[32];
+	char uid[40];
 	int generation; /* of the node: it may leave and come again */
 	bool exists, powered, running, ready, apparmor, pool_b, excluded;
 	int zone; /* 0: none */
@@ -200,7 +200,7 @@ struct sim_object {
 	int64_t version, generation; /* of the object */
 	int64_t seen_version;        /* that the controller was told */
 	int incarnation;             /* how often it was created */
-	char uid[32];
+	char uid[40];
 	struct sim_spec spec;
 	int64_t edits, writes, writes_before; /* before the last edit */
 	/* What the checks remember of the rollout. */
