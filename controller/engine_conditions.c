@@ -184,21 +184,20 @@ static void conditions_make(const struct aap *aap, const char *message, struct c
 
 /* Messages. */
 
-void engine_note_first(const struct placement **first, size_t n, size_t max,
-		       const struct placement *p)
+void engine_note_first(const struct node **first, size_t n, size_t max, const struct node *node)
 {
 	size_t at = n < max ? n : max - 1;
 
-	if (n >= max && strcmp(p->node->name, first[at]->node->name) > 0)
+	if (n >= max && strcmp(node->name, first[at]->name) > 0)
 		return;
-	for (; at > 0 && strcmp(p->node->name, first[at - 1]->node->name) < 0; at--)
+	for (; at > 0 && strcmp(node->name, first[at - 1]->name) < 0; at--)
 		first[at] = first[at - 1];
-	first[at] = p;
+	first[at] = node;
 }
 
 char *engine_failures(const struct aap *aap)
 {
-	const struct placement *first[3];
+	const struct node *first[3];
 	struct buf out = BUF_INIT(2048);
 	size_t it = 0, n = 0, i;
 	void *value;
@@ -207,13 +206,13 @@ char *engine_failures(const struct aap *aap)
 		const struct placement *p = value;
 
 		if (p->state.state == NODE_FAILED && p->state.desired)
-			engine_note_first(first, n++, 3, p);
+			engine_note_first(first, n++, 3, p->node);
 	}
 	for (i = 0; i < n && i < 3; i++) {
-		struct placement_state s = engine_judge(first[i]);
+		struct placement_state s = engine_judge(map_get(&aap->placements, first[i]->name));
 
-		buf_addf(&out, "%s%s: %s: %.300s", i == 0 ? "" : "; ", first[i]->node->name,
-			 s.reason, s.message ? s.message : "");
+		buf_addf(&out, "%s%s: %s: %.300s", i == 0 ? "" : "; ", first[i]->name, s.reason,
+			 s.message ? s.message : "");
 	}
 	if (n > 3)
 		buf_addf(&out, "; and %zu more nodes", n - 3);

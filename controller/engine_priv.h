@@ -195,8 +195,7 @@ bool engine_has_news(const struct aap *aap);
 bool engine_is_moving(const struct aap *aap); /* what the news say will soon be out of date */
 /* One more of those that a message may name; `n` came before it. The first `max` by name are kept,
  * in order, so that the message is the same whoever makes it. */
-void engine_note_first(const struct placement **first, size_t n, size_t max,
-		       const struct placement *p);
+void engine_note_first(const struct node **first, size_t n, size_t max, const struct node *node);
 /* A few failing nodes, with their reasons. The caller frees it. */
 char *engine_failures(const struct aap *aap);
 void engine_announce(struct engine *e, struct aap *aap, struct json_object *status);

@@ -258,21 +258,22 @@ size_t engine_removal_dead(struct engine *e)
 static size_t removal_say_awaited(struct engine *e, const struct aap *aap, size_t n,
 				  struct buf *out)
 {
+	const struct node *first[5];
 	struct node *node;
-	size_t it = 0;
+	size_t it = 0, more = 0, i;
 
-	while (e->n_awaited > 0 && (node = engine_next_node(e, &it))) {
-		if (!node->awaited || map_get(&aap->placements, node->name) || n++ >= 5)
-			continue;
+	while (e->n_awaited > 0 && (node = engine_next_node(e, &it)))
+		if (node->awaited && !map_get(&aap->placements, node->name))
+			engine_note_first(first, more++, 5, node);
+	for (i = 0; i < more && n + i < 5; i++)
 		buf_addf(out, "%s%s (its agent has not reported yet)",
-			 n == 1 ? "waiting for " : ", ", node->name);
-	}
-	return n;
+			 n + i == 0 ? "waiting for " : ", ", first[i]->name);
+	return n + more;
 }
 
 char *engine_removal_why(struct engine *e, const struct aap *aap)
 {
-	const struct placement *first[5];
+	const struct node *first[5];
 	struct buf out = BUF_INIT(1024);
 	size_t n = 0, it = 0, i;
 	void *value;
@@ -281,10 +282,10 @@ char *engine_removal_why(struct engine *e, const struct aap *aap)
 		const struct placement *p = value;
 
 		if (!p->selected && (!p->node->reported || p->state.state == NODE_DRAINING))
-			engine_note_first(first, n++, 5, p);
+			engine_note_first(first, n++, 5, p->node);
 	}
 	for (i = 0; i < n && i < 5; i++) {
-		const struct placement *p = first[i];
+		const struct placement *p = map_get(&aap->placements, first[i]->name);
 
 		buf_add_str(&out, i == 0 ? "waiting for " : ", ");
 		buf_add_str(&out, p->node->name);

@@ -197,6 +197,7 @@ static void sim_object_create(struct sim *s, struct sim_object *o)
 	clock_format(s->now_ms, created);
 	o->incarnation++;
 	o->generation = 0;
+	o->state_known = false;
 	snprintf(o->uid, sizeof(o->uid), "up%d-%d", (int)(o - s->objects), o->incarnation);
 	o->object = js_new();
 	js_put_str(meta, "name", o->name);
