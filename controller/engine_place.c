@@ -258,8 +258,14 @@ void engine_select_node(struct engine *e, struct aap *aap, struct node *node)
 		p = engine_place(e, aap, node);
 	p->selected = selected;
 	engine_place_kernel(e, p);
-	if (was != selected)
+	if (was != selected) {
+		const struct sync_status *report = engine_place_report(p);
+
+		/* An orphan is one that no object asks for: that, too, may be another now. */
+		if (report && report->state == SYNC_STATE_ORPHAN)
+			node->facts_dirty = true;
 		engine_mark_node(e, node);
+	}
 	if (was && !selected)
 		engine_tell(e, p, NULL); /* may have taken the placement away */
 	else if (selected)
