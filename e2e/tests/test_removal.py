@@ -221,14 +221,14 @@ def test_uninstalled_with_the_verb(cluster, installed):
 @pytest.mark.kubelet
 @pytest.mark.takes_apart(3)
 def test_uninstalled_by_deleting_the_definition(cluster, installed):
-    cluster.kubectl("delete", "crd", "apparmorprofiles.hauberk.dev", "--timeout=100s")
+    cluster.kubectl("delete", "crd", "apparmorprofiles.hauberk.dev", "--timeout=180s")
     assert crd_is_gone(cluster)
 
 
 @pytest.mark.kubelet
 @pytest.mark.takes_apart(4)
 def test_uninstalled_by_deleting_the_namespace(cluster, installed):
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
     assert namespace_is_gone(cluster)
     # The objects are there, and whoever deletes them now need not wait for a controller that is no more.
     names = [m["metadata"]["name"] for m in installed]
