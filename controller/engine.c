@@ -256,7 +256,7 @@ int64_t engine_run(struct engine *e, int64_t now_ms)
 		engine_nodes_release(e);
 	engine_run_profiles(e);
 	engine_run_nodes(e);
-	e->fresh = false;
+	e->fresh = !list_is_empty(&e->dirty_profiles);
 	return engine_min(engine_min(engine_due_next(e), e->sweep_ms),
 			  e->holding_back ? takeover_ms : INT64_MAX);
 }

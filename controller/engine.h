@@ -224,6 +224,8 @@ struct node {
 	struct write_rate facts_rate;
 	char features[SHA256_HEX];
 	char report_hash[SHA256_HEX];
+	char report_set[SHA256_HEX]; /* the set that its agent had when it made that report */
+	bool outdated;    /* something in it was so when it was judged: struct placement_state */
 	int64_t heard_ms; /* its last request; at first, when we began to wait for one */
 	char *agent_version, *kernel_release, *boot_id;
 	char *features_problem; /* why its feature set was not taken, or NULL */

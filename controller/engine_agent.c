@@ -237,11 +237,16 @@ static void engine_place_changed(struct engine *e, struct node *node,
 	}
 }
 
-/* The report that we have was made by an agent that had the set as it is now. */
-static bool engine_has_set(const struct node *node, const struct sync_request *req)
+bool engine_has_set(const struct node *node)
 {
-	return node->set && strcmp(node->set->hash, req->set_hash) == 0 &&
-	       strcmp(node->report_hash, req->report_hash) == 0;
+	return node->set && strcmp(node->set->hash, node->report_set) == 0;
+}
+
+/* Where the report that we have is the agent's last word, it is so of the set that it has now. */
+static void engine_take_set(struct node *node, const struct sync_request *req)
+{
+	if (strcmp(node->report_hash, req->report_hash) == 0)
+		memcpy(node->report_set, req->set_hash, sizeof(node->report_set));
 }
 
 /* Takes over the report; what was there before is given back. */
@@ -297,11 +302,14 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 	all = engine_take_features(e, node, req) || all;
 	if (req->has_report)
 		before = engine_take_report(e, node, req);
+	engine_take_set(node, req);
+	if (all || node->outdated)
+		engine_mark_node(e, node);
 	if (all || req->has_report || node->parting)
 		engine_place_changed(e, node, req->has_report ? &before : &node->report, all,
-				     engine_has_set(node, req));
+				     engine_has_set(node));
 	engine_report_drop(e, &before);
-	if (all || node->facts_dirty || !node->set || node->n_removals > 0)
+	if (node->facts_dirty || !node->set || node->n_removals > 0)
 		engine_mark_node(e, node);
 	return REPORT_TAKEN;
 }

@@ -270,12 +270,26 @@ static void engine_write_facts(struct engine *e, struct node *node)
 	e->ops->write_node(e->data, node);
 }
 
+/* Its agent has its set now: what was outdated before is either right, or wrong. */
+static void engine_node_up_to_date(struct engine *e, struct node *node)
+{
+	void *value;
+	size_t it = 0;
+
+	if (!node->outdated || !engine_has_set(node))
+		return;
+	node->outdated = false;
+	while (map_next(&node->placements, &it, NULL, &value))
+		engine_place_again(e, value);
+}
+
 void engine_node_step(struct engine *e, struct node *node)
 {
 	if (node->reported && engine_set_is_early(e, node))
 		e->holding_back = true;
 	else if (node->reported && engine_set_make(e, node))
 		e->ops->set_changed(e->data, node);
+	engine_node_up_to_date(e, node);
 	if (node->facts_dirty && !node->facts_writing && node->exists)
 		engine_write_facts(e, node);
 }

@@ -28,6 +28,7 @@ static struct placement_facts engine_facts(const struct placement *p)
 	    .build = engine_build(p->assigned, node->features),
 	    .may_hold = p->may_hold && p->aap->holder,
 	    .report = engine_place_report(p),
+	    .has_set = engine_has_set(node) && list_is_empty(&node->dirty),
 	};
 }
 
@@ -150,6 +151,7 @@ void engine_place_again(struct engine *e, struct placement *p)
 	placement_count(&p->aap->counts, &p->state, -1);
 	placement_count(&p->aap->counts, &s, 1);
 	p->state = s;
+	p->node->outdated = p->node->outdated || s.outdated;
 	engine_place_loaded(e, p, &facts);
 	engine_rollout_share(e, p, engine_share(e, p, &facts));
 	engine_mark_profile(e, p->aap);

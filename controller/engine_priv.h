@@ -150,6 +150,8 @@ void engine_node_await(struct engine *e, struct node *node);
 void engine_nodes_release(struct engine *e);
 /* It is the node's no more. */
 void engine_drop_kernel(struct engine *e, struct node *node);
+/* The report that we have was made by an agent that had the set as it is now. */
+bool engine_has_set(const struct node *node);
 bool engine_is_orphan(struct engine *e, const struct node *node, const struct sync_status *report);
 
 /* engine_set.c */

@@ -86,6 +86,31 @@ static struct placement_state placement_judge_leaving(const struct placement_fac
 	return placement_say(NODE_DRAINING, "Removing", "to be removed");
 }
 
+static bool placement_is_misread(const struct placement_facts *f)
+{
+	const struct sync_status *r = f->report;
+
+	return r->state == SYNC_STATE_LOADED &&
+	       (strcmp(r->revision, f->assigned) != 0 || !placement_is_verified(f->build, r));
+}
+
+/* An agent starts with the set that is on its disk, and another kernel or another compiler makes
+ * other bytes of the same revision. Only once it has what it is told now does it speak of that. */
+static struct placement_state placement_judge_misread(const struct placement_facts *f)
+{
+	struct placement_state s =
+	    placement_say(NODE_PENDING, "Assigned",
+			  "what the kernel holds was compiled for another kernel, or by another "
+			  "version, and is about to be replaced");
+
+	if (f->has_set)
+		return placement_say(
+		    NODE_FAILED, sync_reason_name(SYNC_REASON_VERIFY_FAILED),
+		    "the hashes that the agent read back are not those of the compiled policy");
+	s.outdated = true;
+	return s;
+}
+
 /* The node is chosen and its agent is here: what does the kernel say? */
 static struct placement_state placement_judge_report(const struct placement_facts *f)
 {
@@ -99,11 +124,8 @@ static struct placement_state placement_judge_report(const struct placement_fact
 		return placement_say(NODE_DRIFTED, "Changed", r->message);
 	if (r->state != SYNC_STATE_LOADED)
 		return placement_say(NODE_PENDING, "Assigned", r->message);
-	if (strcmp(r->revision, f->assigned) != 0 || !placement_is_verified(f->build, r))
-		return placement_say(
-		    NODE_FAILED, sync_reason_name(SYNC_REASON_VERIFY_FAILED),
-		    "the hashes that the agent read back are not those of the compiled "
-		    "policy");
+	if (placement_is_misread(f))
+		return placement_judge_misread(f);
 	return placement_say(NODE_LOADED, "", f->build->message);
 }
 

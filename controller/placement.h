@@ -41,6 +41,7 @@ struct placement_facts {
 	bool waits;    /* that is another one than the rollout's target */
 	const struct build *build; /* of that revision for this node's kernel; NULL: not begun */
 	const struct sync_status *report; /* its entry for the profile; NULL: none */
+	bool has_set; /* that was made by an agent that has what it is told now */
 };
 
 struct placement_state {
@@ -50,6 +51,7 @@ struct placement_state {
 	bool desired;        /* counts as a desired node */
 	bool updated;        /* told to hold the target */
 	bool holds;          /* the kernel may hold something of ours under this name */
+	bool outdated;       /* to be judged again once the agent has what it is told now */
 };
 
 /* One node's state. The message points into the facts, or is static. */

@@ -61,6 +61,16 @@ static bool sim_is_troubled(const struct placement *p, const struct sim_entry *e
 	return e->present && e->state == SYNC_STATE_FAILED && !sim_blames(e);
 }
 
+/* It says Loaded, of what was compiled for the kernel that it had before. */
+static bool sim_is_outdated(const struct placement *p, const struct sim_entry *e)
+{
+	const struct build *build = engine_build(p->assigned, p->node->features);
+
+	return build && build->state == BUILD_OK && build->n_hashes > 0 && e->held &&
+	       e->held->n_hashes > 0 && e->state == SYNC_STATE_LOADED &&
+	       strcmp(build->hashes[0].sha256, e->held->hashes[0].sha256) != 0;
+}
+
 static bool sim_is_failed(const struct sim *s, const struct sim_tally *t, const struct placement *p,
 			  const struct sim_entry *e, int features)
 {
@@ -89,7 +99,7 @@ static void sim_tally_told(const struct sim *s, struct sim_tally *t, const struc
 	int name = s->objects[sim_object_index(s, t->aap->spec.object)].name_index;
 	bool troubled = sim_is_troubled(p, e);
 	bool failed = !troubled && sim_is_failed(s, t, p, e, n->mirror.features);
-	bool settled = sim_confirmed(e, t->target) &&
+	bool settled = sim_confirmed(e, t->target) && !sim_is_outdated(p, e) &&
 		       t->now_ms >= n->mirror.loaded_ms[name] + t->spec->min_ready_s * 1000;
 
 	if (sim_holds(e) && !settled && !troubled)

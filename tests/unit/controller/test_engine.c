@@ -302,17 +302,23 @@ static const char *wanted(const char *name)
 	return engine_profile(w.engine, name)->wanted->id;
 }
 
-static void compiled(const char *name, const char *release)
+/* `seed`, of 12 characters, stands for the bytes. */
+static void compiled_to(const char *name, const char *release, const char *seed)
 {
 	static char sha[65];
 	struct sync_hash hash = {.name = (char *)name};
 	struct compiled res = {
 	    .state = BUILD_OK, .artefact = sha, .size = 100, .hashes = &hash, .n_hashes = 1};
 
-	/* Every text has bytes of its own. */
-	sha256_hex(wanted(name), 12, sha);
+	sha256_hex(seed, 12, sha);
 	memcpy(hash.sha256, sha, sizeof(hash.sha256));
 	engine_compiled(w.engine, name, wanted(name), features_builtin(release)->hash, &res, w.now);
+}
+
+/* Every text has bytes of its own. */
+static void compiled(const char *name, const char *release)
+{
+	compiled_to(name, release, wanted(name));
 }
 
 static void refused(const char *name, const char *release, const char *why)
@@ -597,6 +603,43 @@ static void hashes_that_are_not_the_expected_ones_are_a_failure(void **state)
 	heard("n1", "6.1", "a", wanted("a"), SYNC_STATE_LOADED, SYNC_REASON_NONE);
 	run();
 	assert_non_null(strstr(buf_text(&w.trace), "Ready=False/NodesFailed"));
+}
+
+static enum node_state state_of(const char *name, const char *node)
+{
+	const struct aap *aap = engine_profile(w.engine, name);
+
+	return ((struct placement *)map_get(&aap->placements, node))->state.state;
+}
+
+/* Its agent starts with the set that is on its disk; the same revision has other bytes now. */
+static void a_node_that_comes_back_with_another_kernel_has_not_failed(void **state)
+{
+	(void)state;
+	start_with_two_nodes();
+	apply("a", 1, "x", "");
+	run();
+	finalizer_written("a", true);
+	compiled("a", "6.1");
+	compiled_to("a", "6.12", "other bytes!");
+	run();
+	engine_recorded(w.engine, "a", wanted("a"), true, w.now);
+	run();
+	heard_loaded("n1", "6.1", "a");
+	run();
+	assert_int_equal(state_of("a", "n1"), NODE_LOADED);
+	heard_loaded("n1", "6.12", "a");
+	assert_int_equal(state_of("a", "n1"), NODE_PENDING);
+	buf_clear(&w.trace);
+	run();
+	assert_non_null(strstr(buf_text(&w.trace), "set n1"));
+	assert_int_equal(state_of("a", "n1"), NODE_PENDING);
+	assert_int_equal(engine_profile(w.engine, "a")->counts.failed, 0);
+	/* With that set in hand the same words are another matter. */
+	heard_loaded("n1", "6.12", "a");
+	run();
+	assert_int_equal(state_of("a", "n1"), NODE_FAILED);
+	assert_true(engine_has_work(w.engine));
 }
 
 static void a_selector_decides_who_is_told(void **state)
@@ -1300,6 +1343,7 @@ int main(void)
 	    T(a_bad_text_leaves_the_nodes_their_revision),
 	    T(a_failing_node_is_named),
 	    T(hashes_that_are_not_the_expected_ones_are_a_failure),
+	    T(a_node_that_comes_back_with_another_kernel_has_not_failed),
 	    T(a_selector_decides_who_is_told),
 	    T(a_selector_that_matches_nothing_is_ready_with_a_warning),
 	    T(a_node_that_is_no_longer_selected_is_told_to_remove),

@@ -56,7 +56,8 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 	struct sync_status absent = says(SYNC_STATE_ABSENT, "", "", NULL, 0);
 	struct sync_status changed = says(SYNC_STATE_DRIFTED, "", REV, hashes_wrong, 2);
 	struct sync_status removed = says(SYNC_STATE_DRIFTED, "", REV, NULL, 0);
-#define AGENT .reported = true, .apparmor_enabled = true, .apparmor_reason = ""
+#define AGENT .reported = true, .apparmor_enabled = true, .apparmor_reason = "", .has_set = true
+#define UNTOLD .reported = true, .apparmor_enabled = true, .apparmor_reason = ""
 #define CHOSEN .selected = true, .assigned = REV, .build = &build_ok
 	const struct {
 		struct placement_facts facts;
@@ -66,6 +67,7 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 	} cases[] = {
 	    {{AGENT, CHOSEN, .report = &loaded}, NODE_LOADED, "", true, true, true},
 	    {{AGENT, CHOSEN, .report = &wrong}, NODE_FAILED, "VerifyFailed", true, true, true},
+	    {{UNTOLD, CHOSEN, .report = &wrong}, NODE_PENDING, "Assigned", true, true, true},
 	    {{AGENT, CHOSEN, .report = &childless}, NODE_FAILED, "VerifyFailed", true, true, true},
 	    {{AGENT, CHOSEN, .report = &before}, NODE_PENDING, "Assigned", true, true, true},
 	    {{AGENT, CHOSEN, .report = &pending}, NODE_PENDING, "Assigned", true, true, false},
