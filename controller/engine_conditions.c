@@ -195,19 +195,28 @@ void engine_note_first(const struct node **first, size_t n, size_t max, const st
 	first[at] = node;
 }
 
-char *engine_failures(const struct aap *aap)
+/* Of the desired nodes that are in that state, the first few, and how many there are. */
+static size_t engine_first_in(const struct aap *aap, enum node_state state,
+			      const struct node *first[3])
 {
-	const struct node *first[3];
-	struct buf out = BUF_INIT(2048);
-	size_t it = 0, n = 0, i;
+	size_t it = 0, n = 0;
 	void *value;
 
 	while (map_next(&aap->placements, &it, NULL, &value)) {
 		const struct placement *p = value;
 
-		if (p->state.state == NODE_FAILED && p->state.desired)
+		if (p->state.state == state && p->state.desired)
 			engine_note_first(first, n++, 3, p->node);
 	}
+	return n;
+}
+
+char *engine_failures(const struct aap *aap)
+{
+	const struct node *first[3];
+	struct buf out = BUF_INIT(2048);
+	size_t n = engine_first_in(aap, NODE_FAILED, first), i;
+
 	for (i = 0; i < n && i < 3; i++) {
 		struct placement_state s = engine_judge(map_get(&aap->placements, first[i]->name));
 
@@ -284,15 +293,28 @@ static char *condition_none_message(const struct aap *aap)
 			  n, n == 1 ? "node matches" : "nodes match", unreachable, unsupported);
 }
 
+/* "" where it is as it was loaded everywhere. */
+static char *condition_drift_message(const struct aap *aap)
+{
+	const struct node *first[3];
+	struct buf out = BUF_INIT(1024);
+	size_t n =
+	    aap->counts.by_state[NODE_DRIFTED] > 0 ? engine_first_in(aap, NODE_DRIFTED, first) : 0;
+	size_t i;
+
+	for (i = 0; i < n && i < 3; i++)
+		buf_addf(&out, "%s%s", i == 0 ? "; somebody else changed or removed it on " : ", ",
+			 first[i]->name);
+	if (n > 3)
+		buf_addf(&out, " and %zu more nodes", n - 3);
+	return buf_steal(&out);
+}
+
 static char *condition_held_message(const struct aap *aap)
 {
 	const char *why = condition_is_current(aap) ? aap->rollout.plan.why : "";
 	const char *held = aap->served ? aap->served->id : aap->wanted->id;
-	long long drifted = aap->counts.by_state[NODE_DRIFTED];
-	CLEANUP(mem_freep)
-	char *changed = drifted > 0
-			    ? mem_printf("; on %lld somebody else changed or removed it", drifted)
-			    : mem_strdup("");
+	CLEANUP(mem_freep) char *changed = condition_drift_message(aap);
 
 	return mem_printf("%lld of %lld nodes hold revision %s%s%s%s", (long long)aap->counts.ready,
 			  (long long)aap->counts.desired, held, changed, *why ? "; " : "", why);

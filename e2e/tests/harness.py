@@ -280,6 +280,10 @@ class Cluster:
             self._features[node] = kernelhash.features_of(self.lab, node)
         return self._features[node]
 
+    def forget_features(self, node):
+        """Its kernel says something else from now on."""
+        self._features.pop(node, None)
+
     def expected(self, node, manifest):
         return kernelhash.expected(self.lab, node, manifest, self.features(node))
 

@@ -248,6 +248,57 @@ def test_a_nodes_own_trouble_stops_nobody_else(cluster, machines):
     cluster.check_kernels(manifest, nodes=fleet)
 
 
+FEATURES = "/sys/kernel/security/apparmor/features"
+
+
+@pytest.fixture
+def lacking(cluster, fleet):
+    """A node whose kernel does not know ptrace rules: so it says itself, to an agent that starts there."""
+    node = fleet[0]
+
+    def restart_agent():
+        old = cluster.agent_pid(node)
+        cluster.lab.exec(node, "kill", str(old))
+        wait_until(lambda: cluster.agent_pid(node) != old, 60, f"the next agent of {node}", every_s=0.5)
+        cluster.forget_features(node)
+    cluster.lab.exec(node, "/bin/sh", "-c", f"cp -r {FEATURES} /tmp/features && rm -r /tmp/features/ptrace && mount --bind /tmp/features {FEATURES}")
+    restart_agent()
+    yield node
+    cluster.lab.exec(node, "umount", FEATURES)
+    restart_agent()
+
+
+@pytest.mark.disturbs
+def test_what_a_kernel_cannot_enforce_is_said_of_its_node(cluster, fleet, lacking, tmp_path):
+    name, manifest = installed(cluster, "lacking")
+    file, features = tmp_path / "profile.json", tmp_path / "features"
+    file.write_text(json.dumps(manifest))
+    features.write_text(cluster.features(lacking))
+    assert "0 warnings" in cluster.kubectl("hauberk", "lint", str(file)).stdout, "neither of the kernels that it knows by itself minds"
+    lint = cluster.kubectl("hauberk", "lint", "--features", str(features), str(file))
+    assert "ptrace rules not enforced" in lint.stdout
+    said = {n: s.get("message", "") for n, s in node_states(cluster.get(name)).items()}
+    assert "ptrace rules not enforced" in said.pop(lacking) and set(said.values()) == {""}
+    cluster.check_kernels(manifest, nodes=fleet)
+
+
+# -- what somebody changes in a kernel -------------------------------------------------------------------------------------------------
+
+def test_what_was_taken_out_of_a_kernel_is_said_and_put_back(cluster, fleet):
+    name, manifest = installed(cluster, "drift")
+    node, replace = fleet[1], "/sys/kernel/security/apparmor/.replace"
+    # Whoever loads policy there now waits.
+    cluster.lab.exec(node, "/bin/sh", "-c", f"mkfifo /tmp/wait && mount --bind /tmp/wait {replace}")
+    try:
+        cluster.unload_by_hand(node, name)
+        obj = cluster.wait(name, lambda o: node_states(o)[node]["state"] == "Drifted", "the node to be Drifted")
+        assert not is_ready(obj) and node in condition(obj)["message"]
+    finally:
+        cluster.lab.exec(node, "/bin/sh", "-c", f"umount {replace} && timeout 5 cat /tmp/wait > /dev/null; rm /tmp/wait")
+    cluster.wait_ready(name)
+    cluster.check_kernels(manifest, nodes=fleet)
+
+
 # -- several, and a controller that dies ---------------------------------------------------------------------------------------------------
 
 def test_a_stuck_rollout_holds_up_no_other(cluster, fleet):
