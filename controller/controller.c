@@ -24,6 +24,7 @@
 #include "policy/compiler.h"
 #include "policy/features.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,10 @@
  *  - Our namespace is Terminating: the engine takes finalizers off and nothing is unloaded.
  */
 
-enum { CONTROLLER_EVENTS_MS = 2000 };
+enum {
+	CONTROLLER_EVENTS_MS = 2000,
+	CONTROLLER_SETTLE_MS = 3000, /* how often memory is looked through while there is work */
+};
 
 #define CONTROLLER_LEASE "hauberk-controller"
 
@@ -57,6 +61,7 @@ struct controller {
 	uv_loop_t loop;
 	uv_idle_t turn;
 	uv_timer_t deadline;
+	uv_timer_t settle; /* runs since the engine last had work */
 	uv_signal_t sigterm, sigint;
 
 	char *namespace_;
@@ -102,6 +107,13 @@ static void controller_on_deadline(uv_timer_t *timer)
 	controller_poke(container_of(timer, struct controller, deadline));
 }
 
+/* What a rollout, or a cluster read anew, took lies in pieces between what stays. */
+static void controller_on_settle(uv_timer_t *timer)
+{
+	(void)timer;
+	malloc_trim(0);
+}
+
 static void controller_on_turn(uv_idle_t *turn)
 {
 	struct controller *c = container_of(turn, struct controller, turn);
@@ -110,6 +122,8 @@ static void controller_on_turn(uv_idle_t *turn)
 	bool more;
 
 	effects_flush(c->effects);
+	if (engine_has_work(c->engine) && !uv_is_active((uv_handle_t *)&c->settle))
+		uv_timer_start(&c->settle, controller_on_settle, CONTROLLER_SETTLE_MS, 0);
 	next = engine_run(c->engine, now);
 	more = c->sync && sync_server_release(c->sync);
 	if (!more && !engine_has_work(c->engine))
@@ -567,6 +581,7 @@ static void controller_on_client_closed(void *data)
 
 	uv_close((uv_handle_t *)&c->turn, NULL);
 	uv_close((uv_handle_t *)&c->deadline, NULL);
+	uv_close((uv_handle_t *)&c->settle, NULL);
 	uv_close((uv_handle_t *)&c->sigterm, NULL);
 	uv_close((uv_handle_t *)&c->sigint, NULL);
 }
@@ -705,6 +720,7 @@ int controller_run(const struct controller_options *options, struct err *err)
 	controller_watch_signals(&c);
 	uv_idle_init(&c.loop, &c.turn);
 	uv_timer_init(&c.loop, &c.deadline);
+	uv_timer_init(&c.loop, &c.settle);
 	r = controller_make_tools(&c, err);
 	if (r == 0)
 		r = controller_open_local(&c, err);

@@ -292,6 +292,7 @@ static struct aap *engine_profile_new(struct engine *e, const char *object)
 	list_init(&aap->dirty);
 	list_init(&aap->revisions);
 	list_init(&aap->fetches);
+	aap->placements = (struct map)MAP_OF_LASTING_KEYS;
 	aap->step_ms = aap->plan_ms = aap->status_ms = INT64_MAX;
 	engine_rollout_init(aap);
 	engine_place_builtin(e, aap);
@@ -546,8 +547,6 @@ void engine_node_written(struct engine *e, const char *name, bool ok, int64_t no
 void engine_node_ready(struct engine *e, const char *name, bool ready)
 {
 	struct node *node = engine_node(e, name);
-	void *value;
-	size_t it = 0;
 
 	if (!node || !node->away)
 		return;
@@ -555,8 +554,8 @@ void engine_node_ready(struct engine *e, const char *name, bool ready)
 	node->away_ready = ready;
 	engine_node_await(e, node);
 	node->ask_ms = 0;
-	while (map_next(&node->placements, &it, NULL, &value))
-		engine_place_again(e, value);
+	LIST_FOREACH(item, &node->placements)
+		engine_place_again(e, container_of(item, struct placement, on_node));
 	engine_mark_deletions(e);
 }
 
@@ -575,11 +574,11 @@ void engine_node_ready_unknown(struct engine *e, const char *name, int64_t now_m
 void engine_pods_known(struct engine *e, const char *node_name)
 {
 	struct node *node = engine_node(e, node_name);
-	void *value;
-	size_t it = 0;
 
-	while (node && map_next(&node->placements, &it, NULL, &value))
-		engine_mark_profile(e, ((struct placement *)value)->aap);
+	if (!node)
+		return;
+	LIST_FOREACH(item, &node->placements)
+		engine_mark_profile(e, container_of(item, struct placement, on_node)->aap);
 }
 
 struct json_object *engine_status(struct engine *e, const struct aap *aap, size_t max_nodes,

@@ -156,7 +156,7 @@ struct aap {
 	int64_t moving_since_ms; /* when something else than before was asked for */
 
 	bool holder;           /* of its profile name: no other object of that name has a say */
-	struct map placements; /* node name -> struct placement */
+	struct map placements; /* node->name -> struct placement */
 	struct placement_counts counts;
 	struct rollout rollout;
 	bool reselect; /* the selector changed, or which profile holds the name */
@@ -235,7 +235,8 @@ struct node {
 	int64_t features_new_ms;   /* when it last brought a new one; 0: never */
 	struct node_report report;
 
-	struct map placements; /* profile object's name -> struct placement */
+	struct list placements; /* struct placement, by on_node */
+	size_t n_placements;
 	struct pending_removal *removals;
 	size_t n_removals;
 
@@ -256,11 +257,11 @@ struct set_body {
 struct placement {
 	struct aap *aap;
 	struct node *node;
-	bool selected;
 	struct revision *assigned; /* what it was told; NULL: nothing yet */
 	struct revision *before;   /* told while there is no build of that for its kernel */
-	bool left_out;             /* the node's set had no room for it */
-	bool in_set;               /* the node's set says that it is to be loaded there … */
+	bool selected;
+	bool left_out; /* the node's set had no room for it */
+	bool in_set;   /* the node's set says that it is to be loaded there … */
 	bool may_hold; /* … or did so, and no report made since then says that it is not */
 	struct placement_state state;
 	int64_t since_ms; /* of the state */
@@ -270,8 +271,9 @@ struct placement {
 	struct placement_share share; /* as it is counted */
 	int64_t loaded_ms;            /* since when it is Loaded with the target; 0: it is not */
 	struct rollout_entry entry;
-	struct list link; /* in one of the rollout's lists, by class */
-	struct list told; /* in its list of those told */
+	struct list on_node; /* in node->placements */
+	struct list link;    /* in one of the rollout's lists, by class */
+	struct list told;    /* in its list of those told */
 };
 
 struct engine;

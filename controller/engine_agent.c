@@ -1,3 +1,4 @@
+#include "base/container_of.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "controller/engine_priv.h"
@@ -29,15 +30,13 @@ void engine_drop_kernel(struct engine *e, struct node *node)
 static void engine_take_kernel(struct engine *e, struct node *node)
 {
 	struct features_known *known = map_get(&e->features, node->features);
-	void *value;
-	size_t it = 0;
 
 	engine_drop_kernel(e, node);
 	node->kernel = known ? known->hash : NULL;
 	if (known)
 		known->n_nodes++;
-	while (map_next(&node->placements, &it, NULL, &value))
-		engine_place_kernel(e, value);
+	LIST_FOREACH(item, &node->placements)
+		engine_place_kernel(e, container_of(item, struct placement, on_node));
 }
 
 /* Others may have been waiting for it. Comes no more often than there may be feature sets. */
@@ -222,11 +221,9 @@ static bool engine_place_is_parted(struct placement *p, bool has_set)
 static void engine_place_changed(struct engine *e, struct node *node,
 				 const struct node_report *before, bool all, bool has_set)
 {
-	void *value;
-	size_t it = 0;
 
-	while (map_next(&node->placements, &it, NULL, &value)) {
-		struct placement *p = value;
+	LIST_FOREACH(item, &node->placements) {
+		struct placement *p = container_of(item, struct placement, on_node);
 		const char *name = p->aap->spec.name;
 		bool parted = engine_place_is_parted(p, has_set);
 
@@ -316,14 +313,15 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 
 size_t engine_lacking(const struct node *node, struct lacking *ret, size_t max)
 {
-	void *value;
-	size_t it = 0, n = 0;
+	size_t n = 0;
 
-	while (n < max && map_next(&node->placements, &it, NULL, &value)) {
-		const struct placement *p = value;
+	LIST_FOREACH(item, &node->placements) {
+		const struct placement *p = container_of(item, struct placement, on_node);
 		const struct build *build = engine_build(p->assigned, node->features);
 		const struct sync_status *report = engine_place_report(p);
 
+		if (n == max)
+			break;
 		if (!p->selected || p->left_out || !build || build->state != BUILD_OK ||
 		    (report && strcmp(report->revision, p->assigned->id) == 0))
 			continue;

@@ -1,3 +1,4 @@
+#include "base/container_of.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -75,7 +76,6 @@ void engine_node_free(struct engine *e, struct node *node)
 {
 	engine_set_unref(e, node->set);
 	engine_removals_free(node->removals, node->n_removals);
-	map_clear(&node->placements, NULL);
 	engine_report_drop(e, &node->report);
 	json_object_put(node->labels);
 	free(node->agent_version);
@@ -100,6 +100,7 @@ static struct node *engine_node_need(struct engine *e, const char *name)
 	node->joined = e->started;
 	node->zone = engine_zone(e, NULL);
 	list_init(&node->dirty);
+	list_init(&node->placements);
 	map_put(&e->nodes, name, node);
 	return node;
 }
@@ -142,15 +143,13 @@ void engine_node_seen(struct engine *e, struct json_object *obj, int64_t now_ms)
 void engine_node_gone(struct engine *e, const char *name)
 {
 	struct node *node = map_del(&e->nodes, name);
-	void *value;
-	size_t it = 0;
 
 	if (!node)
 		return;
 	if (node->poll)
 		e->ops->set_changed(e->data, node);
-	while (map_next(&node->placements, &it, NULL, &value))
-		engine_unplace(e, value);
+	LIST_FOREACH(item, &node->placements)
+		engine_unplace(e, container_of(item, struct placement, on_node));
 	list_remove(&node->dirty);
 	node->exists = false;
 	engine_node_await(e, node);
@@ -179,8 +178,6 @@ void engine_node_object_seen(struct engine *e, const char *name, struct pending_
 /* Agents that have not been heard of for a while. */
 static void engine_node_away(struct engine *e, struct node *node)
 {
-	void *value;
-	size_t it = 0;
 
 	node->away = true;
 	node->away_known = false;
@@ -188,8 +185,8 @@ static void engine_node_away(struct engine *e, struct node *node)
 	engine_node_await(e, node);
 	if (node->exists)
 		e->ops->ask_ready(e->data, node);
-	while (map_next(&node->placements, &it, NULL, &value))
-		engine_place_again(e, value);
+	LIST_FOREACH(item, &node->placements)
+		engine_place_again(e, container_of(item, struct placement, on_node));
 	engine_mark_deletions(e);
 }
 
@@ -273,14 +270,12 @@ static void engine_write_facts(struct engine *e, struct node *node)
 /* Its agent has its set now: what was outdated before is either right, or wrong. */
 static void engine_node_up_to_date(struct engine *e, struct node *node)
 {
-	void *value;
-	size_t it = 0;
 
 	if (!node->outdated || !engine_has_set(node))
 		return;
 	node->outdated = false;
-	while (map_next(&node->placements, &it, NULL, &value))
-		engine_place_again(e, value);
+	LIST_FOREACH(item, &node->placements)
+		engine_place_again(e, container_of(item, struct placement, on_node));
 }
 
 void engine_node_step(struct engine *e, struct node *node)

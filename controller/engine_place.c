@@ -84,7 +84,8 @@ struct placement *engine_place(struct engine *e, struct aap *aap, struct node *n
 	facts = engine_facts(p);
 	p->state = engine_judge_to_keep(&facts);
 	map_put(&aap->placements, node->name, p);
-	map_put(&node->placements, aap->spec.object, p);
+	list_append(&node->placements, &p->on_node);
+	node->n_placements++;
 	placement_count(&aap->counts, &p->state, 1);
 	placement_count_share(&aap->counts, &p->share, 1);
 	return p;
@@ -101,7 +102,8 @@ void engine_unplace(struct engine *e, struct placement *p)
 	engine_rollout_forget(p);
 	placement_count(&p->aap->counts, &p->state, -1);
 	map_del(&p->aap->placements, p->node->name);
-	map_del(&p->node->placements, p->aap->spec.object);
+	list_remove(&p->on_node);
+	p->node->n_placements--;
 	engine_mark_node(e, p->node);
 	engine_mark_profile(e, p->aap);
 	free(p);

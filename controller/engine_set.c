@@ -1,3 +1,4 @@
+#include "base/container_of.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "controller/engine_priv.h"
@@ -131,12 +132,11 @@ static int engine_compare_placements(const void *a, const void *b)
 /* By name. The caller frees them. */
 static struct placement **engine_placements(const struct node *node)
 {
-	struct placement **all = mem_alloc(node->placements.n, sizeof(*all));
-	size_t it = 0, n = 0;
-	void *value;
+	struct placement **all = mem_alloc(node->n_placements, sizeof(*all));
+	size_t n = 0;
 
-	while (map_next(&node->placements, &it, NULL, &value))
-		all[n++] = value;
+	LIST_FOREACH(item, &node->placements)
+		all[n++] = container_of(item, struct placement, on_node);
 	qsort(all, n, sizeof(*all), engine_compare_placements);
 	return all;
 }
@@ -180,7 +180,7 @@ static void engine_choose_wanted(struct placement *p, struct choices *c)
 static struct choices engine_choose(struct engine *e, const struct node *node)
 {
 	CLEANUP(mem_freep) struct placement **all = engine_placements(node);
-	size_t n = node->placements.n, i;
+	size_t n = node->n_placements, i;
 	struct choices c = {.items = mem_alloc(n + node->n_removals, sizeof(*c.items)),
 			    .keep = mem_alloc(n, sizeof(*c.keep))};
 
@@ -242,12 +242,10 @@ static struct set_body *engine_set_new(struct engine *e, const struct choices *c
 /* From now on the node may load what its set says, until its agent says otherwise. */
 static void engine_set_note(struct node *node)
 {
-	void *value;
-	size_t it = 0;
 
 	node->parting = false;
-	while (map_next(&node->placements, &it, NULL, &value)) {
-		struct placement *p = value;
+	LIST_FOREACH(item, &node->placements) {
+		struct placement *p = container_of(item, struct placement, on_node);
 
 		p->in_set =
 		    p->selected && ((engine_has_item(p) && !p->left_out) || engine_is_kept(p));
@@ -269,11 +267,9 @@ static struct set_body *engine_set_of(struct engine *e, const struct choices *c)
 /* Of those for which there is no room, or is again. */
 static void engine_set_judge(struct engine *e, struct node *node)
 {
-	void *value;
-	size_t it = 0;
 
-	while (map_next(&node->placements, &it, NULL, &value)) {
-		struct placement *p = value;
+	LIST_FOREACH(item, &node->placements) {
+		struct placement *p = container_of(item, struct placement, on_node);
 
 		if (p->left_out != (strcmp(p->state.reason, "SetTooLarge") == 0))
 			engine_place_again(e, p);
@@ -313,13 +309,11 @@ static bool engine_is_coming(const struct placement *p)
  * had told it: most often it is then just what the node has, and no set goes over the wire. */
 bool engine_set_is_early(struct engine *e, const struct node *node)
 {
-	void *value;
-	size_t it = 0;
 
 	if (node->set || e->now_ms >= e->start_ms + ENGINE_TAKEOVER_MS)
 		return false;
-	while (map_next(&node->placements, &it, NULL, &value))
-		if (engine_is_coming(value))
+	LIST_FOREACH(item, &node->placements)
+		if (engine_is_coming(container_of(item, struct placement, on_node)))
 			return true;
 	return false;
 }

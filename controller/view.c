@@ -1,5 +1,6 @@
 #include "controller/view.h"
 
+#include "base/container_of.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -140,11 +141,9 @@ static struct json_object *view_node_numbers(const struct node *node)
 {
 	struct placement_counts c = {.desired = 0};
 	struct json_object *obj = js_new();
-	size_t it = 0;
-	void *value;
 
-	while (map_next(&node->placements, &it, NULL, &value))
-		placement_count(&c, &((const struct placement *)value)->state, 1);
+	LIST_FOREACH(item, &node->placements)
+		placement_count(&c, &container_of(item, struct placement, on_node)->state, 1);
 	js_put_i64(obj, "desired", c.desired);
 	js_put_i64(obj, "loaded", c.by_state[NODE_LOADED]);
 	js_put_i64(obj, "pending", c.by_state[NODE_PENDING]);
@@ -175,11 +174,9 @@ struct json_object *view_nodes(struct engine *e)
 static struct json_object *view_node_profiles(const struct node *node)
 {
 	struct json_object *array = js_new_array();
-	size_t it = 0;
-	void *value;
 
-	while (map_next(&node->placements, &it, NULL, &value)) {
-		const struct placement *p = value;
+	LIST_FOREACH(item, &node->placements) {
+		const struct placement *p = container_of(item, struct placement, on_node);
 		const struct sync_status *report = engine_report_of(node, p->aap->spec.name);
 		struct json_object *obj;
 

@@ -57,6 +57,12 @@ static bool map_is_live(const struct map_slot *s)
 	return s->key && s->key != MAP_DELETED;
 }
 
+static void map_free_key(const struct map *m, struct map_slot *s)
+{
+	if (!m->borrows)
+		free((void *)s->key);
+}
+
 static void map_resize(struct map *m)
 {
 	struct map old = *m;
@@ -65,7 +71,8 @@ static void map_resize(struct map *m)
 
 	while (cap < old.n * 4)
 		cap *= 2;
-	*m = (struct map){.slots = mem_alloc(cap, sizeof(*m->slots)), .cap = cap};
+	*m = (struct map){
+	    .slots = mem_alloc(cap, sizeof(*m->slots)), .cap = cap, .borrows = old.borrows};
 	for (i = 0; i < old.cap; i++) {
 		if (!map_is_live(&old.slots[i]))
 			continue;
@@ -101,7 +108,7 @@ void *map_put(struct map *m, const char *key, void *value)
 	}
 	if (!s->key)
 		m->n_used++;
-	s->key = mem_strdup(key);
+	s->key = m->borrows ? key : mem_strdup(key);
 	s->value = value;
 	m->n++;
 	return NULL;
@@ -116,7 +123,7 @@ void *map_del(struct map *m, const char *key)
 	s = map_find(m, key);
 	if (!map_is_live(s))
 		return NULL;
-	free(s->key);
+	map_free_key(m, s);
 	s->key = MAP_DELETED;
 	m->n--;
 	return s->value;
@@ -145,10 +152,10 @@ void map_clear(struct map *m, void (*free_value)(void *value))
 	for (i = 0; i < m->cap; i++) {
 		if (!map_is_live(&m->slots[i]))
 			continue;
-		free(m->slots[i].key);
+		map_free_key(m, &m->slots[i]);
 		if (free_value)
 			free_value(m->slots[i].value);
 	}
 	free(m->slots);
-	*m = (struct map){0};
+	*m = (struct map){.borrows = m->borrows};
 }

@@ -3,15 +3,16 @@
 /*
  * A hash map from strings to pointers.
  *
- * Keys are copied, values belong to the caller. The hash is seeded at random once a process, since
- * keys come from outside. The order of a walk is arbitrary.
+ * Keys are copied, unless the map is made with MAP_OF_LASTING_KEYS; values belong to the caller.
+ * The hash is seeded at random once a process, since keys come from outside. The order of a walk is
+ * arbitrary.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct map_slot {
-	char *key; /* NULL: never used; MAP_DELETED: was used */
+	const char *key; /* NULL: never used; MAP_DELETED: was used */
 	void *value;
 };
 
@@ -20,7 +21,14 @@ struct map {
 	size_t n;      /* entries */
 	size_t n_used; /* entries and deleted ones */
 	size_t cap;    /* a power of two, or 0 */
+	bool borrows;  /* keys are the caller's */
 };
+
+/* Its keys are not copied: each has to stay where it is for as long as its entry is there. */
+#define MAP_OF_LASTING_KEYS     \
+	{                       \
+		.borrows = true \
+	}
 
 /* The value, or NULL where there is none. */
 void *map_get(const struct map *m, const char *key);

@@ -124,6 +124,29 @@ static void entries_that_come_and_go_take_no_room(void **state)
 	map_clear(&m, NULL);
 }
 
+static void lasting_keys_are_not_copied(void **state)
+{
+	struct map m = MAP_OF_LASTING_KEYS;
+	char keys[100][8];
+	const char *key;
+	size_t it = 0;
+	void *value;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "%d", i);
+		map_put(&m, keys[i], keys[i]);
+	}
+	assert_ptr_equal(map_del(&m, "7"), keys[7]);
+	while (map_next(&m, &it, &key, &value))
+		assert_ptr_equal(key, value);
+	map_clear(&m, NULL);
+	map_put(&m, keys[7], keys[7]);
+	assert_true(map_next(&m, &(size_t){0}, &key, &value) && key == keys[7]);
+	map_clear(&m, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +155,7 @@ int main(void)
 	    cmocka_unit_test(a_walk_sees_each_entry_once_also_while_it_deletes),
 	    cmocka_unit_test(clearing_frees_the_values_and_keeps_the_map_usable),
 	    cmocka_unit_test(entries_that_come_and_go_take_no_room),
+	    cmocka_unit_test(lasting_keys_are_not_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,7 +104,7 @@ static void what_somebody_else_changed_is_called_drifted(void **state)
 	assert_string_equal(js_str(node, "reason"), "Changed");
 	assert_string_equal(fleet_condition("a", "Ready", "status"), "False");
 	assert_non_null(strstr(fleet_condition("a", "Ready", "message"),
-			       "; on 1 somebody else changed or removed it"));
+			       "; somebody else changed or removed it on n1"));
 	/* Its AppArmorNode says so, too, and once. */
 	fleet_report(fleet_agent("n1"));
 	fleet_settle();

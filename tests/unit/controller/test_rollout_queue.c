@@ -212,7 +212,8 @@ static void an_entry_is_removed_from_its_own_queue_only(void **state)
 
 static void keys_that_begin_alike_are_compared_to_their_end(void **state)
 {
-	struct rollout_entry a = {.zone = "", .digest = {[31] = 1}}, b = {.zone = ""};
+	struct rollout_entry a = {.zone = "", .digest = {[ROLLOUT_DIGEST_SIZE - 1] = 1}},
+			     b = {.zone = ""};
 	struct rollout_queue q = {0};
 
 	(void)state;
