@@ -263,13 +263,13 @@ struct placement {
 	bool left_out; /* the node's set had no room for it */
 	bool in_set;   /* the node's set says that it is to be loaded there … */
 	bool may_hold; /* … or did so, and no report made since then says that it is not */
+	struct placement_share share; /* as the rollout counts it */
 	struct placement_state state;
 	int64_t since_ms; /* of the state */
 
 	/* What the rollout knows: engine_rollout.c. */
-	const char *kernel;           /* it is counted in needed[] for this feature set */
-	struct placement_share share; /* as it is counted */
-	int64_t loaded_ms;            /* since when it is Loaded with the target; 0: it is not */
+	const char *kernel; /* it is counted in needed[] for this feature set */
+	int64_t loaded_ms;  /* since when it is Loaded with the target; 0: it is not */
 	struct rollout_entry entry;
 	struct list on_node; /* in node->placements */
 	struct list link;    /* in one of the rollout's lists, by class */

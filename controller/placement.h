@@ -45,13 +45,13 @@ struct placement_facts {
 };
 
 struct placement_state {
-	enum node_state state;
 	const char *reason;  /* one word; "" for none. Static. */
 	const char *message; /* borrowed from the facts; "" for none */
-	bool desired;        /* counts as a desired node */
-	bool updated;        /* told to hold the target */
-	bool holds;          /* the kernel may hold something of ours under this name */
-	bool outdated;       /* to be judged again once the agent has what it is told now */
+	enum node_state state;
+	bool desired;  /* counts as a desired node */
+	bool updated;  /* told to hold the target */
+	bool holds;    /* the kernel may hold something of ours under this name */
+	bool outdated; /* to be judged again once the agent has what it is told now */
 };
 
 /* One node's state. The message points into the facts, or is static. */
