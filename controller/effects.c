@@ -341,8 +341,13 @@ void effects_recorded(struct effects *ef, const char *object, const char *uid, c
 	struct aap *aap = engine_profile(ef->engine, object);
 
 	log_debug("revision recorded", log_s("profile", object), log_s("revision", revision));
-	if (aap && str_equal(aap->spec.uid, uid))
+	if (aap && str_equal(aap->spec.uid, uid)) {
 		engine_recorded(ef->engine, object, revision, ok, clock_steady_ms());
+		/* Not only once one is complete: who edits before that, again and again, has a
+		 * limit, too. */
+		if (ok)
+			history_prune(ef->history, aap);
+	}
 	effects_facts(ef);
 }
 
