@@ -138,6 +138,13 @@ static int order_restart(const struct rollout_seen *s, int64_t now_ms, struct js
 
 	if (order_phase_is(s, "Complete"))
 		return order_refuse_over(s, "restart", err);
+	if (order_phase_is(s, "Failed") && !*s->current)
+		return err_set(err, -EPERM,
+			       "%s: no revision was ever complete, so the nodes that failed have "
+			       "nothing to go back to before they try again: each does so by "
+			       "itself, ten minutes after the last time at the latest, and the "
+			       "rollout goes on when it succeeds",
+			       s->name);
 	value = mem_printf("%s/%" PRId64, s->target, now_ms);
 	order_note(notes, ROLLOUT_RESTART_ANNOTATION, value);
 	order_note(notes, ROLLOUT_ABORT_ANNOTATION, NULL);

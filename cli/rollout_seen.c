@@ -109,6 +109,18 @@ static bool rollout_has_failed(struct json_object *aap, const char **ret_why)
 	return failed;
 }
 
+/* Somebody said so, and the controller has not taken it up yet: what status says is of the try
+ * before. An abort is heeded first. */
+static bool rollout_is_to_restart(struct json_object *aap, const struct rollout_seen *s)
+{
+	const char *note = rollout_note(aap, ROLLOUT_RESTART_ANNOTATION);
+	size_t n = strlen(s->target);
+
+	return n > 0 && note && strncmp(note, s->target, n) == 0 && note[n] == '/' &&
+	       !str_equal(note + n + 1, js_str_or_empty(aap, "status.rollout.restart")) &&
+	       !str_equal(rollout_note(aap, ROLLOUT_ABORT_ANNOTATION), s->target);
+}
+
 enum rollout_verdict rollout_judge(struct json_object *aap, char **ret_why)
 {
 	struct json_object *ready = rollout_condition(aap, "Ready");
@@ -123,6 +135,10 @@ enum rollout_verdict rollout_judge(struct json_object *aap, char **ret_why)
 	}
 	if (!s.observed) {
 		*ret_why = mem_strdup("waiting for the controller to see the newest change");
+		return ROLLOUT_GOING;
+	}
+	if (rollout_is_to_restart(aap, &s)) {
+		*ret_why = mem_strdup("waiting for the controller to start it over");
 		return ROLLOUT_GOING;
 	}
 	if (rollout_has_failed(aap, &why)) {

@@ -116,6 +116,10 @@ static void a_verb_that_makes_no_sense_now_says_why(void **state)
 		      "'phase':'Progressing'}}}",
 	     "no revision before 1a2b3c4d5e6f was ever complete"},
 	    {"restart", META("") STATUS("'phase':'Complete'"), "nothing to restart"},
+	    {"restart",
+	     META("") "'status':{'observedGeneration':2,'updateRevision':'1a2b3c4d5e6f','rollout':{"
+		      "'revision':'1a2b3c4d5e6f','phase':'Failed'}}}",
+	     "each does so by itself"},
 	    {"pause", META("") "'status':{'observedGeneration':2}}", "no revision was accepted"},
 	    {"pause", "{'metadata':{'name':'webapp','deletionTimestamp':'x'}}", "being deleted"},
 	};

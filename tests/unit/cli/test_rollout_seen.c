@@ -70,6 +70,36 @@ static void only_an_end_is_a_verdict(void **state)
 	}
 }
 
+#define NOTES(notes_) "'metadata':{'name':'webapp','generation':2,'annotations':{" notes_ "}},"
+#define AGAIN "'hauberk.dev/rollout-restart':'1a2b3c4d5e6f/7'"
+#define BACK(restart_)                                                                  \
+	STATUS "'rollout':{'revision':'1a2b3c4d5e6f','phase':'RolledBack'" restart_ "}" \
+	       ",'conditions':[" CLI_CONDITION("Ready", "False", "RolledBack", "n1 failed") "]}}"
+
+static void what_is_to_start_over_is_not_judged_by_the_try_before(void **state)
+{
+	const struct {
+		const char *aap;
+		enum rollout_verdict verdict;
+	} cases[] = {
+	    {"{" NOTES(AGAIN) BACK(""), ROLLOUT_GOING},
+	    {"{" NOTES(AGAIN) BACK(",'restart':'6'"), ROLLOUT_GOING},
+	    {"{" NOTES(AGAIN) BACK(",'restart':'7'"), ROLLOUT_FAILED},
+	    {"{" NOTES(AGAIN ",'hauberk.dev/rollout-abort':'1a2b3c4d5e6f'") BACK(""),
+	     ROLLOUT_FAILED},
+	    {"{" NOTES("'hauberk.dev/rollout-restart':'ffffffffffff/7'") BACK(""), ROLLOUT_FAILED},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(js_putp) struct json_object *aap = cli_json(cases[i].aap);
+		CLEANUP(mem_freep) char *why = NULL;
+
+		assert_int_equal(rollout_judge(aap, &why), cases[i].verdict);
+	}
+}
+
 #define TROUBLED                                                                 \
 	CLI_CONDITION("Ready", "False", "NodesFailed", "n4: DiskFull: no space") \
 	"," CLI_CONDITION("Accepted", "True", "Compiled", "") "]"
@@ -222,6 +252,7 @@ static void a_note_about_another_revision_means_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_is_to_start_over_is_not_judged_by_the_try_before),
 	    cmocka_unit_test(only_an_end_is_a_verdict),
 	    cmocka_unit_test(
 		a_node_with_its_own_trouble_does_not_keep_a_rollout_from_being_complete),
