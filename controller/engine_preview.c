@@ -183,9 +183,10 @@ static bool preview_is_candidate(const struct preview_node *n)
 
 /* A first installation without spec.rollout, while no node has anything, knows no steps and no
  * budget. */
+/* Nodes that hold nothing, and have nothing proven to hold, are served outside the budget. */
 static bool preview_is_first(const struct preview *v)
 {
-	return !v->p->has_rollout && v->holding == 0 && !*v->current;
+	return v->holding == 0 && !*v->current;
 }
 
 /* The current revision has proved itself: going back to it knows no steps. */

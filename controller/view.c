@@ -190,14 +190,14 @@ static struct json_object *view_node_profiles(const struct node *node)
 	return view_sorted(array);
 }
 
-struct json_object *view_node(const struct node *node)
+struct json_object *view_node(struct engine *e, const struct node *node)
 {
 	struct json_object *obj = view_node_facts(node);
 	struct json_object *orphans = js_new_array(), *removals = js_new_array();
 	size_t i;
 
 	for (i = 0; i < node->report.n; i++)
-		if (node->report.items[i]->state == SYNC_STATE_ORPHAN)
+		if (engine_is_orphan(e, node, node->report.items[i]))
 			js_append(orphans, js_text(node->report.items[i]->name));
 	for (i = 0; i < node->n_removals; i++)
 		js_append(removals, js_text(node->removals[i].profile));

@@ -21,4 +21,4 @@ struct json_object *view_nodes(struct engine *engine);
 /* One of them with, in place of the numbers, profiles: [{name, profileName, selected, holds?,
  * told?, mode?, state, reason?, message?, since}], orphans: [name] and pendingRemovals: [profile].
  */
-struct json_object *view_node(const struct node *node);
+struct json_object *view_node(struct engine *e, const struct node *node);

@@ -63,7 +63,7 @@ static void view_node_request(struct view_server *s, struct http_exchange *ex, c
 	const struct node *node = engine_node(s->spec.engine, name);
 
 	if (node && node->exists)
-		view_reply(ex, 200, view_node(node));
+		view_reply(ex, 200, view_node(s->spec.engine, node));
 	else
 		http_reply_message(ex, 404, "there is no node %.253s", name);
 }

@@ -187,10 +187,13 @@ static void what_a_node_holds_already_is_left_alone(void **state)
 
 static void a_first_install_goes_to_all_at_once_and_one_with_steps_has_no_order_yet(void **state)
 {
-	CLEANUP(js_putp) struct json_object *all = NULL, *steps = NULL;
+	CLEANUP(js_putp) struct json_object *all = NULL, *steps = NULL, *slow = NULL;
 
 	(void)state;
 	fleet_up(4);
+	/* A budget is for nodes that have something to lose. */
+	slow = plan("a", "x", ",\"rollout\":{\"maxUnavailable\":1}");
+	assert_int_equal(js_i64(slow, "atOnce", 0), 4);
 	all = plan("a", "x", "");
 	assert_false(js_bool(all, "exists", true));
 	assert_null(js_str(all, "text.now"));
