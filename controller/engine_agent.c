@@ -244,6 +244,8 @@ static void engine_take_set(struct node *node, const struct sync_request *req)
 {
 	if (strcmp(node->report_hash, req->report_hash) == 0)
 		memcpy(node->report_set, req->set_hash, sizeof(node->report_set));
+	else
+		node->report_set[0] = '\0';
 }
 
 /* Takes over the report; what was there before is given back. */

@@ -40,6 +40,9 @@ static const char *engine_zone(struct engine *e, struct json_object *labels)
 	const char *name = label ? json_object_get_string(label) : "";
 	char *zone = map_get(&e->zones, name);
 
+	/* They stay for good, and a node may call its own zone whatever it likes. */
+	if (!zone && e->zones.n >= ENGINE_ZONES_MAX && *name)
+		return engine_zone(e, NULL);
 	if (!zone) {
 		zone = mem_strdup(name);
 		map_put(&e->zones, name, zone);

@@ -36,6 +36,8 @@ struct placement_state engine_judge(const struct placement *p)
 {
 	struct placement_facts facts = engine_facts(p);
 
+	/* As it was counted, whether or not its node is to be looked at meanwhile. */
+	facts.has_set = !p->state.outdated;
 	return placement_judge(&facts);
 }
 
@@ -46,6 +48,13 @@ static struct placement_state engine_judge_to_keep(const struct placement_facts 
 
 	s.message = NULL;
 	return s;
+}
+
+static bool engine_has_failed_build(const struct placement *p)
+{
+	const struct build *build = engine_build(p->assigned, p->node->features);
+
+	return build && build->state == BUILD_FAILED;
 }
 
 static struct placement_share engine_share(const struct engine *e, const struct placement *p,
@@ -65,6 +74,9 @@ static struct placement_share engine_share(const struct engine *e, const struct 
 	 * still: there is nothing to take note of. */
 	if (p->before == aap->served && !engine_has_build(p->assigned, p->node))
 		share.unaware = false;
+	/* Nor is there a way back for it: what it was told then is all that it can have. */
+	if (p->before == aap->served && engine_has_failed_build(p))
+		share.back = false;
 	return share;
 }
 

@@ -211,6 +211,17 @@ static int64_t engine_status_wait(const struct aap *aap)
 	return aap->status_written_ms + engine_min(pause, ENGINE_COUNTERS_MAX_MS);
 }
 
+/* Steps are as many as spec says, so that news of them need not be rationed. */
+static bool engine_step_moved(const struct aap *aap, struct json_object *told)
+{
+	const struct rollout_state *now = &aap->rollout.state;
+	struct json_object *was = js_object(told, "rollout");
+
+	return str_equal(js_str(was, "revision"), now->revision) &&
+	       (js_i64(was, "step.index", 0) != now->step ||
+		!js_str(was, "step.startedAt") != !now->step_started_ms);
+}
+
 /* Made only where it may be written, since it costs a walk over all placements; where there is
  * nothing to be written after all, not soon again. */
 static int64_t engine_status_step(struct engine *e, struct aap *aap)
@@ -241,7 +252,7 @@ static int64_t engine_status_step(struct engine *e, struct aap *aap)
 	if (strcmp(js_str_or_empty(told, "currentRevision"), aap->current_id) != 0 ||
 	    (aap->counts.desired == 0 && engine_is_complete(aap)))
 		e->ops->completed(e->data, aap);
-	if (engine_has_news(aap))
+	if (engine_has_news(aap) && !engine_step_moved(aap, told))
 		write_rate_take(&aap->news_rate, ENGINE_NEWS_MS, e->now_ms);
 	aap->status_writing = true;
 	e->ops->write_status(e->data, aap, patch);

@@ -306,6 +306,17 @@ static int64_t engine_rollout_told_unheard(const struct aap *aap)
 	return n > 0 ? n : 0;
 }
 
+/* Nodes that have to go back. While that to which they go is read back none can be told. */
+static int64_t engine_rollout_to_go_back(const struct aap *aap)
+{
+	int64_t n = aap->counts.back;
+
+	if (!aap->current)
+		LIST_FOREACH(item, &aap->rollout.told)
+			n += container_of(item, struct placement, told)->share.here;
+	return n;
+}
+
 static struct rollout_plan engine_rollout_plan(struct engine *e, struct aap *aap)
 {
 	struct rollout_facts facts = {
@@ -317,7 +328,7 @@ static struct rollout_plan engine_rollout_plan(struct engine *e, struct aap *aap
 	    .desired = aap->counts.desired,
 	    .holding_other = aap->counts.holds_other,
 	    .told_unheard = engine_rollout_told_unheard(aap),
-	    .back = aap->counts.back,
+	    .back = engine_rollout_to_go_back(aap),
 	    .next_settled_ms = engine_rollout_settle(e, aap),
 	    .now_ms = e->now_ms,
 	};

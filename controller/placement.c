@@ -233,6 +233,9 @@ static enum rollout_class placement_class_heard(const struct placement_facts *f,
 	 * to be told the target. */
 	if (!r->told)
 		return holds || s.state == NODE_FAILED ? ROLLOUT_OLD : ROLLOUT_EMPTY;
+	/* It may have been the one that failed: nothing goes on because it is not known. */
+	if (s.outdated)
+		return ROLLOUT_UNHEARD;
 	if (s.state == NODE_LOADED)
 		return r->settled ? ROLLOUT_DONE : ROLLOUT_SETTLING;
 	return holds ? ROLLOUT_MOVING : ROLLOUT_MOVING_EMPTY;

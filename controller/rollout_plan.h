@@ -44,11 +44,11 @@
  */
 enum rollout_class {
 	ROLLOUT_NONE,
-	ROLLOUT_OLD,          /* holds another revision: a candidate */
-	ROLLOUT_EMPTY,        /* holds no revision at all: a candidate outside the budget */
-	ROLLOUT_UNHEARD,      /* no report since we lead: counts as unavailable */
-	ROLLOUT_ABSENT,       /* its agent is away, and it was not told, or it holds nothing */
-	ROLLOUT_MOVING,       /* told, and not confirmed: unavailable */
+	ROLLOUT_OLD,     /* holds another revision: a candidate */
+	ROLLOUT_EMPTY,   /* holds no revision at all: a candidate outside the budget */
+	ROLLOUT_UNHEARD, /* not known since we lead, or since its agent came back: unavailable */
+	ROLLOUT_ABSENT,  /* its agent is away, and it was not told, or it holds nothing */
+	ROLLOUT_MOVING,  /* told, and not confirmed: unavailable */
 	ROLLOUT_MOVING_EMPTY, /* the same, and it holds nothing that could be lost */
 	ROLLOUT_LOST,         /* told, and its agent is away: unavailable, but not waited for */
 	ROLLOUT_SETTLING,     /* loaded, for less than minReadySeconds: unavailable */

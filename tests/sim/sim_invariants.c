@@ -601,7 +601,8 @@ static void ready_is_read_back(struct sim *s, const struct aap *aap, struct json
 			continue;
 		if (m->reported && u->version != m->said[name].version)
 			continue;
-		if (!m->reported || strcmp(sim_held(u), aap->wanted->id) != 0)
+		if (!m->reported || strcmp(sim_held(u), aap->wanted->id) != 0 ||
+		    sim_is_outdated(map_get(&aap->placements, n->name), &m->said[name]))
 			sim_fail(s, __func__, "%s says Ready, but %s holds \"%s\", not %s",
 				 aap->spec.object, n->name, sim_held(u), aap->wanted->id);
 	}

@@ -196,6 +196,7 @@ static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(vo
 #define NEW "aaaaaaaaaaaa"
 	struct sync_status old = says(SYNC_STATE_LOADED, REV, REV, hashes_sha1, 2);
 	struct sync_status loaded = says(SYNC_STATE_LOADED, NEW, NEW, hashes_sha1, 2);
+	struct sync_status misread = says(SYNC_STATE_LOADED, NEW, NEW, hashes_wrong, 2);
 	struct sync_status moving = says(SYNC_STATE_PENDING, REV, NEW, NULL, 0);
 	struct sync_status fresh = says(SYNC_STATE_PENDING, "", NEW, NULL, 0);
 	struct sync_status failed = says(SYNC_STATE_FAILED, REV, NEW, NULL, 0);
@@ -234,6 +235,13 @@ static void a_nodes_share_in_a_rollout_follows_from_what_it_was_told_and_says(vo
 	    {{TOLD, .report = &loaded}, &told, ROLLOUT_SETTLING, false, false},
 	    {{TOLD, .report = &loaded}, &settled, ROLLOUT_DONE, false, false},
 	    {{TOLD, .report = &failed}, &told, ROLLOUT_FAILED, true, false},
+	    {{TOLD, .report = &misread}, &told, ROLLOUT_FAILED, false, false},
+	    /* The same words, before its agent has the set. */
+	    {{UNTOLD, .selected = true, .assigned = NEW, .build = &build_ok, .report = &misread},
+	     &told,
+	     ROLLOUT_UNHEARD,
+	     false,
+	     false},
 	    {{AGENT, .selected = true, .assigned = NEW, .report = &failed},
 	     &told,
 	     ROLLOUT_FAILED,
