@@ -156,10 +156,10 @@ struct aap {
 	char *accept_message;    /* "" */
 	int64_t moving_since_ms; /* when something else than before was asked for */
 
-	bool holder;           /* of its profile name: no other object of that name has a say */
 	struct map placements; /* node->name -> struct placement */
 	struct placement_counts counts;
 	struct rollout rollout;
+	bool holder;   /* of its profile name: no other object of that name has a say */
 	bool reselect; /* the selector changed, or which profile holds the name */
 	bool step;     /* more than its status and its rollout have to be looked at */
 	bool unheard;  /* it may be held where no agent has been heard of since we lead */
@@ -169,10 +169,10 @@ struct aap {
 	int64_t n_on[ENGINE_FEATURE_SETS_MAX + ENGINE_BUILTIN_SETS_MAX];
 	size_t n_needed;
 
-	bool finalizer_asked;
 	struct write_retry finalizer_retry, record_retry, status_retry;
-	enum ending ending;
 	int64_t deleting_since_ms;
+	enum ending ending;
+	bool finalizer_asked;
 	bool waits_named; /* the Warning Event about an absent agent was sent */
 
 	/* Status: what the API server was last told, and when it may hear more. */

@@ -57,8 +57,8 @@ void js_put_bool(struct json_object *obj, const char *key, bool value);
 void js_append(struct json_object *array, struct json_object *value);
 struct json_object *js_text(const char *text);
 
-/* Give back what json-c keeps in reserve in each object and array, which is two thirds of what a small
- * one takes: for what is kept for long. It can be changed as before. */
+/* Give back what json-c keeps in reserve in each object and array, which is two thirds of what a
+ * small one takes: for what is kept for long. It can be changed as before. */
 void js_shrink(struct json_object *obj);
 
 /* Compact text, owned by the object and gone with the next call on it. `ret_n` may be NULL. */
