@@ -82,6 +82,7 @@ static char *effect_path(const struct effect *x)
 /* The profile it was about, unless that has gone or made room for another. */
 static struct aap *effect_profile(const struct effect *x)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): an effect that is freed is in no list */
 	struct aap *aap = engine_profile(x->effects->engine, x->name);
 
 	return aap && str_equal(aap->spec.uid, x->uid) ? aap : NULL;

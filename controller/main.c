@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 		     "writes\nstatus. SIGTERM ends it in order.",
 	    .defs = defs,
 	};
-	enum log_level log_level;
+	enum log_level log_level = LOG_LEVEL_INFO;
 	struct err err;
 	int n_args, r = options_parse(&spec, argc, argv, &n_args, &err);
 	static char advertise[300];

@@ -70,7 +70,7 @@ static struct rollout_slot queue_slot(struct rollout_entry *entry)
 static void queue_put(struct rollout_queue *q, size_t at, struct rollout_slot slot)
 {
 	q->heap[at] = slot;
-	slot.entry->at = at + 1;
+	slot.entry->at = (unsigned int)at + 1;
 }
 
 /* Find a place for a slot at or above a free one. */

@@ -14,10 +14,10 @@
 #include <stdint.h>
 
 /* As many of a digest's bytes as tell two nodes apart. */
-enum { ROLLOUT_DIGEST_SIZE = 16 };
+enum { ROLLOUT_DIGEST_SIZE = 12 };
 
 struct rollout_entry {
-	size_t at; /* place in the heap plus 1; 0: not queued */
+	unsigned int at; /* place in the heap plus 1; 0: not queued */
 	unsigned char digest[ROLLOUT_DIGEST_SIZE];
 	const char *zone; /* borrowed while queued; "" for none */
 };

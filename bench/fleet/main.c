@@ -251,6 +251,7 @@ int main(int argc, char **argv)
 	fleet.options = &o;
 	if (r == 0)
 		r = fleet_run(&fleet, &err);
+	fleet.options = NULL;
 	if (r < 0)
 		fprintf(stderr, "fleet-agents: %s\n", err.msg);
 	return r < 0 ? 1 : 0;

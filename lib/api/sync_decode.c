@@ -280,7 +280,7 @@ static int sync_decode_features(struct json_object *obj, struct sync_request *re
 	if (r < 0 || !js_get(obj, "featuresText"))
 		return r;
 	r = sync_take_text(obj, "featuresText", SYNC_FEATURES_MAX, &req->features_text, err);
-	if (r < 0)
+	if (r < 0 || !req->features_text)
 		return r;
 	sha256_hex(req->features_text, strlen(req->features_text), hash);
 	if (strcmp(hash, req->features) != 0)
@@ -381,7 +381,7 @@ static int sync_take_enclosed(struct json_object *obj, struct sync_response *res
 static int sync_take_keep(struct json_object *obj, struct sync_response *res, struct err *err)
 {
 	struct json_object *array;
-	size_t n, i;
+	size_t n = 0, i;
 	int r = sync_take_array(obj, "keep", SYNC_ITEMS_MAX - res->n, &array, &n, err);
 
 	if (r < 0 || n == 0)

@@ -35,8 +35,9 @@ struct http_cert;
 
 enum {
 	HTTP_TICKET_KEY_BYTES = 64, /* as gnutls_session_ticket_key_generate() makes it */
-	HTTP_POOL_BYTES =
-	    16384, /* of a connection: request line, headers, and a piece of the body */
+	/* Of a connection: request line, headers, and a piece of the body. An agent's headers are
+	 * its token and little more: 1 to 2 KiB. What does not fit is answered with 431. */
+	HTTP_POOL_BYTES = 8192,
 	HTTP_SPARE_FDS = 256,
 	HTTP_DAEMONS_MAX = 16,
 };
