@@ -59,6 +59,7 @@ static void a_node_is_judged_by_what_it_read_back(void **state)
 #define AGENT .reported = true, .apparmor_enabled = true, .apparmor_reason = "", .has_set = true
 #define UNTOLD .reported = true, .apparmor_enabled = true, .apparmor_reason = ""
 #define CHOSEN .selected = true, .assigned = REV, .build = &build_ok
+	/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in the order of reading */
 	const struct {
 		struct placement_facts facts;
 		enum node_state state;
