@@ -127,7 +127,7 @@ static void entries_that_come_and_go_take_no_room(void **state)
 static void lasting_keys_are_not_copied(void **state)
 {
 	struct map m = MAP_OF_LASTING_KEYS;
-	char keys[100][8];
+	char keys[100][16];
 	const char *key;
 	size_t it = 0;
 	void *value;
