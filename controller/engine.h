@@ -51,7 +51,7 @@ enum {
 	ENGINE_STATUS_NODES_MAX = 100,
 	ENGINE_FEATURE_SETS_MAX = 32, /* of a cluster, without those that are built in */
 	ENGINE_BUILTIN_SETS_MAX = 4,
-	ENGINE_ZONES_MAX = 4096,
+	ENGINE_ZONES_MAX = 4096, /* a node of one more counts as one without a zone */
 	ENGINE_FEATURES_RETRY_MS = 10 * 60 * 1000,       /* is there room for another one now? */
 	ENGINE_FEATURE_SET_PER_NODE_MS = 60 * 60 * 1000, /* one new one a node in so long */
 };

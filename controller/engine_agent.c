@@ -219,8 +219,9 @@ static bool engine_place_is_parted(struct placement *p, bool has_set)
 /* Of all that the node reports, only what differs from before is judged again; all of it where
  * `all` says so. */
 static void engine_place_changed(struct engine *e, struct node *node,
-				 const struct node_report *before, bool all, bool has_set)
+				 const struct node_report *before, bool all)
 {
+	bool has_set = engine_has_set(node);
 
 	LIST_FOREACH(item, &node->placements) {
 		struct placement *p = container_of(item, struct placement, on_node);
@@ -305,8 +306,7 @@ enum report_verdict engine_agent_heard(struct engine *e, const char *node_name,
 	if (all || node->outdated)
 		engine_mark_node(e, node);
 	if (all || req->has_report || node->parting)
-		engine_place_changed(e, node, req->has_report ? &before : &node->report, all,
-				     engine_has_set(node));
+		engine_place_changed(e, node, req->has_report ? &before : &node->report, all);
 	engine_report_drop(e, &before);
 	if (node->facts_dirty || !node->set || node->n_removals > 0)
 		engine_mark_node(e, node);

@@ -1,5 +1,5 @@
-#include "base/container_of.h"
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "controller/engine_priv.h"
@@ -181,7 +181,6 @@ void engine_node_object_seen(struct engine *e, const char *name, struct pending_
 /* Agents that have not been heard of for a while. */
 static void engine_node_away(struct engine *e, struct node *node)
 {
-
 	node->away = true;
 	node->away_known = false;
 	node->ask_ms = 0;
@@ -273,7 +272,6 @@ static void engine_write_facts(struct engine *e, struct node *node)
 /* Its agent has its set now: what was outdated before is either right, or wrong. */
 static void engine_node_up_to_date(struct engine *e, struct node *node)
 {
-
 	if (!node->outdated || !engine_has_set(node))
 		return;
 	node->outdated = false;

@@ -72,11 +72,11 @@ static struct placement_share engine_share(const struct engine *e, const struct 
 	share.here = share.here && p->node->exists;
 	/* Where what it was told then does not compile for its kernel, its set says the target
 	 * still: there is nothing to take note of. */
-	if (p->before == aap->served && !engine_has_build(p->assigned, p->node))
+	if (p->before == aap->served && !engine_has_build(p->assigned, p->node)) {
 		share.unaware = false;
-	/* Nor is there a way back for it: what it was told then is all that it can have. */
-	if (p->before == aap->served && engine_has_failed_build(p))
-		share.back = false;
+		/* Nor is there a way back for it where that will never be compiled. */
+		share.back = share.back && !engine_has_failed_build(p);
+	}
 	return share;
 }
 

@@ -181,8 +181,6 @@ static bool preview_is_candidate(const struct preview_node *n)
 	return n->action == PREVIEW_UPDATE || n->action == PREVIEW_INSTALL;
 }
 
-/* A first installation without spec.rollout, while no node has anything, knows no steps and no
- * budget. */
 /* Nodes that hold nothing, and have nothing proven to hold, are served outside the budget. */
 static bool preview_is_first(const struct preview *v)
 {

@@ -1,5 +1,5 @@
-#include "base/container_of.h"
 #include "base/buf.h"
+#include "base/container_of.h"
 #include "base/mem.h"
 #include "controller/engine_priv.h"
 
@@ -242,7 +242,6 @@ static struct set_body *engine_set_new(struct engine *e, const struct choices *c
 /* From now on the node may load what its set says, until its agent says otherwise. */
 static void engine_set_note(struct node *node)
 {
-
 	node->parting = false;
 	LIST_FOREACH(item, &node->placements) {
 		struct placement *p = container_of(item, struct placement, on_node);
@@ -267,7 +266,6 @@ static struct set_body *engine_set_of(struct engine *e, const struct choices *c)
 /* Of those for which there is no room, or is again. */
 static void engine_set_judge(struct engine *e, struct node *node)
 {
-
 	LIST_FOREACH(item, &node->placements) {
 		struct placement *p = container_of(item, struct placement, on_node);
 
@@ -309,7 +307,6 @@ static bool engine_is_coming(const struct placement *p)
  * had told it: most often it is then just what the node has, and no set goes over the wire. */
 bool engine_set_is_early(struct engine *e, const struct node *node)
 {
-
 	if (node->set || e->now_ms >= e->start_ms + ENGINE_TAKEOVER_MS)
 		return false;
 	LIST_FOREACH(item, &node->placements)

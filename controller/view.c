@@ -1,7 +1,7 @@
 #include "controller/view.h"
 
-#include "base/container_of.h"
 #include "base/clock.h"
+#include "base/container_of.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "controller/engine_priv.h"
