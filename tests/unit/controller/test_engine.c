@@ -640,6 +640,51 @@ static void a_node_that_comes_back_with_another_kernel_has_not_failed(void **sta
 	run();
 	assert_int_equal(state_of("a", "n1"), NODE_FAILED);
 	assert_true(engine_has_work(w.engine));
+	/* What status says of it meanwhile is what was counted. */
+	engine_mark_node(w.engine, engine_node(w.engine, "n1"));
+	assert_int_equal(
+	    engine_judge(map_get(&engine_profile(w.engine, "a")->placements, "n1")).state,
+	    NODE_FAILED);
+}
+
+static void a_report_that_was_not_sent_speaks_for_no_set(void **state)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL};
+	struct node *node;
+
+	(void)state;
+	start_with_two_nodes();
+	install_a();
+	heard_loaded("n1", "6.1", "a");
+	run();
+	node = engine_node(w.engine, "n1");
+	assert_true(engine_has_set(node));
+	req.agent_version = mem_strdup("test");
+	req.kernel_release = mem_strdup("6.1");
+	req.boot_id = mem_strdup("b");
+	memcpy(req.features, node->features, sizeof(req.features));
+	memcpy(req.set_hash, node->set->hash, sizeof(req.set_hash));
+	memset(req.report_hash, '7', SHA256_HEX - 1);
+	engine_agent_heard(w.engine, "n1", "u-n1", &req, w.now);
+	sync_request_clear(&req);
+	assert_false(engine_has_set(node));
+}
+
+static void zones_that_a_node_makes_up_come_to_an_end(void **state)
+{
+	char label[64];
+	int i;
+
+	(void)state;
+	start_with_two_nodes();
+	node_seen("n2", "\"topology.kubernetes.io/zone\":\"real\"");
+	for (i = 0; i < ENGINE_ZONES_MAX + 10; i++) {
+		snprintf(label, sizeof(label), "\"topology.kubernetes.io/zone\":\"z%d\"", i);
+		node_seen("n1", label);
+	}
+	assert_string_equal(engine_node(w.engine, "n1")->zone, "");
+	node_seen("n1", "\"topology.kubernetes.io/zone\":\"real\"");
+	assert_string_equal(engine_node(w.engine, "n1")->zone, "real");
 }
 
 static void a_selector_decides_who_is_told(void **state)
@@ -1344,6 +1389,8 @@ int main(void)
 	    T(a_failing_node_is_named),
 	    T(hashes_that_are_not_the_expected_ones_are_a_failure),
 	    T(a_node_that_comes_back_with_another_kernel_has_not_failed),
+	    T(a_report_that_was_not_sent_speaks_for_no_set),
+	    T(zones_that_a_node_makes_up_come_to_an_end),
 	    T(a_selector_decides_who_is_told),
 	    T(a_selector_that_matches_nothing_is_ready_with_a_warning),
 	    T(a_node_that_is_no_longer_selected_is_told_to_remove),

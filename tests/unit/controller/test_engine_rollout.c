@@ -205,6 +205,57 @@ static void a_failing_canary_stops_it_and_touches_nobody_else(void **state)
 	assert_non_null(strstr(fleet_condition("a", "Ready", "message"), "no such luck"));
 }
 
+/* What it goes back to has to be read first, and the API server has other things to do. */
+static void nobody_has_gone_back_before_it_is_known_to_what(void **state)
+{
+	CLEANUP(mem_freep) char *y = NULL;
+
+	(void)state;
+	installed(8, CANARY);
+	fleet_apply("a", "y", CANARY);
+	fleet_wait(20);
+	y = mem_strdup(fleet_revision("a"));
+	assert_int_equal(fleet_holding("a", y), 1);
+	fleet.unreadable = true;
+	fleet_kill_controller();
+	fleet_wait(10);
+	fleet_annotate("a", ROLLOUT_ABORT_ANNOTATION, y);
+	fleet_wait(60);
+	assert_int_equal(fleet_holding("a", y), 1);
+	assert_string_equal(fleet_phase("a"), "RollingBack");
+	fleet.unreadable = false;
+	fleet_wait(120);
+	assert_int_equal(fleet_holding("a", y), 0);
+	assert_string_equal(fleet_phase("a"), "Aborted");
+}
+
+/* However many there are, status keeps up with them. */
+static void steps_are_no_news_to_be_rationed(void **state)
+{
+	enum { STEPS = 30 };
+	struct buf rollout = BUF_INIT(4096);
+	int i;
+
+	(void)state;
+	buf_add_str(&rollout, ",\"rollout\":{\"maxUnavailable\":1,\"steps\":[");
+	for (i = 1; i <= STEPS; i++)
+		buf_addf(&rollout, "%s{\"nodes\":%d,\"soakSeconds\":1}", i == 1 ? "" : ",", i);
+	buf_add_str(&rollout, "]}");
+	installed(STEPS + 1, buf_text(&rollout));
+	fleet_apply("a", "y", buf_text(&rollout));
+	fleet_wait(1);
+	for (i = 0; i < 4 * STEPS && strcmp(fleet_phase("a"), "Complete") != 0; i++) {
+		size_t held = fleet_holding("a", fleet_revision("a"));
+
+		assert_true(js_i64(fleet_status("a"), "rollout.step.index", 0) + 3 >=
+			    (int64_t)held);
+		fleet_wait(1);
+	}
+	assert_int_equal(fleet_holding("a", fleet_revision("a")), STEPS + 1);
+	assert_string_equal(fleet_phase("a"), "Complete");
+	buf_clear(&rollout);
+}
+
 #define ROLLBACK ",\"rollout\":{\"onFailure\":\"Rollback\",\"steps\":[{\"nodes\":1}]}"
 
 static void a_failing_canary_is_put_back_and_named(void **state)
@@ -586,6 +637,8 @@ int main(void)
 	    T(a_step_that_waits_is_promoted),
 	    T(an_abort_puts_back_those_who_were_told_the_latest_first),
 	    T(a_failing_canary_stops_it_and_touches_nobody_else),
+	    T(nobody_has_gone_back_before_it_is_known_to_what),
+	    T(steps_are_no_news_to_be_rationed),
 	    T(a_failing_canary_is_put_back_and_named),
 	    T(a_failed_node_is_tried_again_by_a_restart),
 	    T(a_first_text_that_no_kernel_takes_makes_room_for_the_next),

@@ -135,6 +135,40 @@ static void a_failure_is_shown_from_each_side(void **state)
 	assert_int_equal(js_i64(js_item(js_array(nodes, "nodes"), 0), "profiles.loaded", -1), 1);
 }
 
+/* An agent knows of no object; what one asks for there is no orphan, even where it cannot be told.
+ */
+static void what_an_object_asks_for_is_no_orphan(void **state)
+{
+	const char *names[] = {"a", "z"};
+	struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+	CLEANUP(js_putp) struct json_object *obj = NULL;
+	size_t i;
+
+	req.agent_version = mem_strdup("test");
+	req.kernel_release = mem_strdup("6.1");
+	req.boot_id = mem_strdup("b");
+	memset(req.report_hash, '7', SHA256_HEX - 1);
+	req.report.apparmor_enabled = true;
+	req.report.apparmor_reason = mem_strdup("");
+	req.report.items = mem_alloc(2, sizeof(*req.report.items));
+	for (i = req.report.n = 0; i < 2; i++) {
+		struct sync_status *s = &req.report.items[req.report.n++];
+
+		s->name = mem_strdup(names[i]);
+		s->uid = mem_strdup("");
+		s->message = mem_strdup("");
+		s->kernel_mode = mem_strdup("enforce");
+		s->state = SYNC_STATE_ORPHAN;
+	}
+	assert_int_equal(engine_agent_heard(fleet.engine, "n0",
+					    engine_node(fleet.engine, "n0")->uid, &req,
+					    fleet.now_ms),
+			 REPORT_TAKEN);
+	sync_request_clear(&req);
+	obj = ask(*state, "GET", "/v1/nodes/n0", NULL, 200);
+	assert_string_equal(js_print(js_array(obj, "orphans"), NULL), "[\"z\"]");
+}
+
 static void an_agent_that_is_away_and_a_node_without_one_are_told_apart(void **state)
 {
 	CLEANUP(js_putp) struct json_object *view = NULL;
@@ -236,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    WORLD_TEST(all_nodes_of_a_profile_are_shown_by_name),
+	    WORLD_TEST(what_an_object_asks_for_is_no_orphan),
 	    WORLD_TEST(a_failure_is_shown_from_each_side),
 	    WORLD_TEST(an_agent_that_is_away_and_a_node_without_one_are_told_apart),
 	    WORLD_TEST(a_plan_is_made_of_what_is_posted_and_changes_nothing),
