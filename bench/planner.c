@@ -121,7 +121,6 @@ static void fleet_key(struct fleet *f)
 		snprintf(uid, sizeof(uid), "3f1c2b7a-0000-4000-8000-%012zu", i);
 		rollout_entry_key(&f->places[i].entry, uid, "9ad2f0c4-1111-4000-8000-0123456789ab",
 				  TARGET);
-		f->places[i].entry.zone = zones[i % ZONES];
 	}
 }
 
@@ -157,7 +156,7 @@ static void fleet_order(struct fleet *f)
 
 	rollout_queue_clear(&f->queue);
 	for (i = 0; i < f->n; i++)
-		rollout_queue_push(&f->queue, &f->places[i].entry);
+		rollout_queue_push(&f->queue, &f->places[i].entry, zones[i % ZONES]);
 }
 
 static void fleet_order_by_zone(struct fleet *f)
@@ -247,7 +246,7 @@ static void fleet_take_report(struct fleet *f, struct place *p)
 	place_judge(p);
 	fleet_count(f, p, 1);
 	if (p->share.class_ == ROLLOUT_OLD)
-		rollout_queue_push(&f->queue, &p->entry);
+		rollout_queue_push(&f->queue, &p->entry, zones[(p - f->places) % ZONES]);
 	else
 		rollout_queue_remove(&f->queue, &p->entry);
 	fleet_plan_once(f);

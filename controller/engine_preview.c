@@ -220,9 +220,8 @@ static void preview_push(struct preview *v, struct preview_node *n)
 {
 	bool empty = n->action == PREVIEW_INSTALL && !*v->current;
 
-	n->entry.zone = preview_zone(n->node);
 	rollout_entry_key(&n->entry, n->node->uid, v->p->uid, v->revision);
-	rollout_queue_push(empty ? &v->empty : &v->old, &n->entry);
+	rollout_queue_push(empty ? &v->empty : &v->old, &n->entry, preview_zone(n->node));
 }
 
 static void preview_set_order(struct preview *v, bool by_zone)

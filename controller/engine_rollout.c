@@ -174,8 +174,7 @@ static void engine_rollout_enqueue(struct placement *p)
 	if (p->entry.at || !(old || empty))
 		return;
 	rollout_entry_key(&p->entry, p->node->uid, p->aap->spec.uid, p->aap->served->id);
-	p->entry.zone = p->node->zone;
-	rollout_queue_push(old ? &r->old : &r->empty, &p->entry);
+	rollout_queue_push(old ? &r->old : &r->empty, &p->entry, p->node->zone);
 }
 
 static bool engine_rollout_is_same(const struct placement_share *a, const struct placement_share *b)

@@ -57,14 +57,14 @@ struct placement_state {
 /* One node's state. The message points into the facts, or is static. */
 struct placement_state placement_judge(const struct placement_facts *f);
 
-/* What else the rollout has to know of a node. */
+/* What else the rollout has to know of a node. Packed: there is one a node and profile. */
 struct placement_share {
-	enum rollout_class class_;
-	bool holds_other; /* the kernel holds a revision that is not the target */
-	bool back;        /* here, not told the target, and speaks of it or holds it still */
-	bool unaware;     /* was told the target and then another revision, and does not know yet */
-	bool never;       /* chosen, away, and not heard of since we lead */
-	bool here;        /* an agent is here, so that a deletion has to wait for it */
+	enum rollout_class class_ : 8;
+	bool holds_other : 1; /* the kernel holds a revision that is not the target */
+	bool back : 1;        /* here, not told the target, and speaks of it or holds it still */
+	bool unaware : 1; /* was told the target, then another revision, and does not know yet */
+	bool never : 1;   /* chosen, away, and not heard of since we lead */
+	bool here : 1;    /* an agent is here, so that a deletion has to wait for it */
 };
 
 struct placement_rollout {

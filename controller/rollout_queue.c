@@ -48,7 +48,7 @@ static int queue_compare_zones(const char *a, const char *b)
 static bool queue_is_before(const struct rollout_queue *q, const struct rollout_slot *a,
 			    const struct rollout_slot *b)
 {
-	int order = q->by_zone ? queue_compare_zones(a->entry->zone, b->entry->zone) : 0;
+	int order = q->by_zone ? queue_compare_zones(a->zone, b->zone) : 0;
 
 	if (order)
 		return order < 0;
@@ -57,9 +57,9 @@ static bool queue_is_before(const struct rollout_queue *q, const struct rollout_
 	return memcmp(a->entry->digest, b->entry->digest, sizeof(a->entry->digest)) < 0;
 }
 
-static struct rollout_slot queue_slot(struct rollout_entry *entry)
+static struct rollout_slot queue_slot(struct rollout_entry *entry, const char *zone)
 {
-	struct rollout_slot slot = {.entry = entry};
+	struct rollout_slot slot = {.zone = zone, .entry = entry};
 	size_t i;
 
 	for (i = 0; i < sizeof(slot.prefix); i++)
@@ -110,7 +110,7 @@ void rollout_queue_set_order(struct rollout_queue *q, bool by_zone)
 		queue_sink(q, i, q->heap[i]);
 }
 
-void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry)
+void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry, const char *zone)
 {
 	if (entry->at)
 		return;
@@ -119,7 +119,7 @@ void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry)
 		q->heap = mem_resize(q->heap, q->room, sizeof(*q->heap));
 	}
 	q->n++;
-	queue_rise(q, q->n - 1, queue_slot(entry));
+	queue_rise(q, q->n - 1, queue_slot(entry, zone));
 }
 
 void rollout_queue_remove(struct rollout_queue *q, struct rollout_entry *entry)

@@ -19,12 +19,13 @@ enum { ROLLOUT_DIGEST_SIZE = 12 };
 struct rollout_entry {
 	unsigned int at; /* place in the heap plus 1; 0: not queued */
 	unsigned char digest[ROLLOUT_DIGEST_SIZE];
-	const char *zone; /* borrowed while queued; "" for none */
 };
 
-/* With what mostly decides beside the pointer, a comparison seldom leaves the heap's own memory. */
+/* With what mostly decides beside the pointer, a comparison seldom leaves the heap's own memory,
+ * and an entry, of which each node has one for each profile, carries what is needed always. */
 struct rollout_slot {
 	uint64_t prefix; /* of the digest */
+	const char *zone;
 	struct rollout_entry *entry;
 };
 
@@ -43,8 +44,9 @@ void rollout_queue_deinit(struct rollout_queue *q); /* entries stay with their o
 /* Set the order. Where it changes, what is queued is ordered anew: O(n). */
 void rollout_queue_set_order(struct rollout_queue *q, bool by_zone);
 
-/* No-op if it is queued already, here or elsewhere. */
-void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry);
+/* No-op if it is queued already, here or elsewhere. The zone is borrowed while it is queued; "" for
+ * none. */
+void rollout_queue_push(struct rollout_queue *q, struct rollout_entry *entry, const char *zone);
 /* No-op if it is not queued here. */
 void rollout_queue_remove(struct rollout_queue *q, struct rollout_entry *entry);
 void rollout_queue_clear(struct rollout_queue *q);

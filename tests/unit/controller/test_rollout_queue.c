@@ -13,7 +13,17 @@
 
 enum { NODES = 500 };
 
-static const char *const zones[] = {"", "a", "b", "a", ""};
+static const char *zone_of(const struct rollout_entry *nodes, const struct rollout_entry *entry)
+{
+	static const char *const zones[] = {"", "a", "b", "a", ""};
+
+	return zones[(entry - nodes) % 5];
+}
+
+static void push(struct rollout_queue *q, struct rollout_entry *nodes, struct rollout_entry *entry)
+{
+	rollout_queue_push(q, entry, zone_of(nodes, entry));
+}
 
 static struct rollout_entry *nodes_new(void)
 {
@@ -24,21 +34,22 @@ static struct rollout_entry *nodes_new(void)
 	for (i = 0; i < NODES; i++) {
 		snprintf(uid, sizeof(uid), "node-%d", i);
 		rollout_entry_key(&nodes[i], uid, "profile", "0123456789ab");
-		nodes[i].zone = zones[i % 5];
 	}
 	return nodes;
 }
 
 /* Zone "a" before "b" before none; then by digest. */
-static bool in_order(const struct rollout_entry *a, const struct rollout_entry *b, bool by_zone)
+static bool in_order(const struct rollout_entry *nodes, const struct rollout_entry *a,
+		     const struct rollout_entry *b, bool by_zone)
 {
-	const char *za = *a->zone ? a->zone : "~", *zb = *b->zone ? b->zone : "~";
-	int zone = by_zone ? strcmp(za, zb) : 0;
+	const char *za = zone_of(nodes, a), *zb = zone_of(nodes, b);
+	int zone = by_zone ? strcmp(*za ? za : "~", *zb ? zb : "~") : 0;
 
 	return zone < 0 || (zone == 0 && memcmp(a->digest, b->digest, sizeof(a->digest)) < 0);
 }
 
-static void assert_pops_in_order(struct rollout_queue *q, bool by_zone, size_t n)
+static void assert_pops_in_order(struct rollout_queue *q, const struct rollout_entry *nodes,
+				 bool by_zone, size_t n)
 {
 	struct rollout_entry *before = NULL, *entry;
 	size_t popped = 0;
@@ -46,7 +57,7 @@ static void assert_pops_in_order(struct rollout_queue *q, bool by_zone, size_t n
 	while ((entry = rollout_queue_pop(q))) {
 		assert_int_equal(entry->at, 0);
 		if (before)
-			assert_true(in_order(before, entry, by_zone));
+			assert_true(in_order(nodes, before, entry, by_zone));
 		before = entry;
 		popped++;
 	}
@@ -95,8 +106,8 @@ static void canaries_come_by_digest_whatever_their_zone(void **state)
 
 	(void)state;
 	for (i = 0; i < NODES; i++)
-		rollout_queue_push(&q, &nodes[i]);
-	assert_pops_in_order(&q, false, NODES);
+		push(&q, nodes, &nodes[i]);
+	assert_pops_in_order(&q, nodes, false, NODES);
 	rollout_queue_deinit(&q);
 }
 
@@ -109,8 +120,8 @@ static void the_rest_comes_zone_by_zone_those_without_last(void **state)
 	(void)state;
 	rollout_queue_set_order(&q, true);
 	for (i = 0; i < NODES; i++)
-		rollout_queue_push(&q, &nodes[i]);
-	assert_pops_in_order(&q, true, NODES);
+		push(&q, nodes, &nodes[i]);
+	assert_pops_in_order(&q, nodes, true, NODES);
 	rollout_queue_deinit(&q);
 }
 
@@ -122,11 +133,11 @@ static void what_is_queued_is_ordered_anew_after_the_steps(void **state)
 
 	(void)state;
 	for (i = 0; i < NODES; i++)
-		rollout_queue_push(&q, &nodes[i]);
+		push(&q, nodes, &nodes[i]);
 	for (i = 0; i < 10; i++)
 		rollout_queue_pop(&q);
 	rollout_queue_set_order(&q, true);
-	assert_pops_in_order(&q, true, NODES - 10);
+	assert_pops_in_order(&q, nodes, true, NODES - 10);
 	rollout_queue_deinit(&q);
 }
 
@@ -139,8 +150,8 @@ static void the_order_does_not_depend_on_who_came_first(void **state)
 
 	(void)state;
 	for (i = 0; i < NODES; i++) {
-		rollout_queue_push(&q, &nodes[i]);
-		rollout_queue_push(&p, &same[NODES - 1 - i]);
+		push(&q, nodes, &nodes[i]);
+		push(&p, same, &same[NODES - 1 - i]);
 	}
 	for (i = 0; i < NODES; i++)
 		assert_int_equal(rollout_queue_pop(&q) - nodes, rollout_queue_pop(&p) - same);
@@ -165,25 +176,25 @@ static void entries_come_and_go_in_any_order(void **state)
 		if (entry->at)
 			rollout_queue_remove(&q, entry);
 		else
-			rollout_queue_push(&q, entry);
+			push(&q, nodes, entry);
 		queued = entry->at ? queued + 1 : queued - 1;
 		assert_int_equal(q.n, queued);
 	}
 	for (i = 0; i < NODES; i++)
 		assert_true(!nodes[i].at || q.heap[nodes[i].at - 1].entry == &nodes[i]);
-	assert_pops_in_order(&q, true, queued);
+	assert_pops_in_order(&q, nodes, true, queued);
 	rollout_queue_deinit(&q);
 }
 
 static void pushing_twice_and_removing_twice_is_once(void **state)
 {
-	struct rollout_entry a = {.zone = ""}, b = {.zone = "", .digest = {1}};
+	struct rollout_entry a = {0}, b = {.digest = {1}};
 	struct rollout_queue q = {0};
 
 	(void)state;
-	rollout_queue_push(&q, &b);
-	rollout_queue_push(&q, &a);
-	rollout_queue_push(&q, &a);
+	rollout_queue_push(&q, &b, "");
+	rollout_queue_push(&q, &a, "");
+	rollout_queue_push(&q, &a, "");
 	assert_int_equal(q.n, 2);
 	rollout_queue_remove(&q, &a);
 	rollout_queue_remove(&q, &a);
@@ -195,13 +206,13 @@ static void pushing_twice_and_removing_twice_is_once(void **state)
 
 static void an_entry_is_removed_from_its_own_queue_only(void **state)
 {
-	struct rollout_entry a = {.zone = ""}, b = {.zone = ""};
+	struct rollout_entry a = {0}, b = {0};
 	struct rollout_queue q = {0}, p = {0};
 
 	(void)state;
-	rollout_queue_push(&q, &a);
+	rollout_queue_push(&q, &a, "");
 	rollout_queue_remove(&p, &a);
-	rollout_queue_push(&p, &b);
+	rollout_queue_push(&p, &b, "");
 	rollout_queue_remove(&p, &a);
 	assert_int_equal(p.n, 1);
 	assert_ptr_equal(rollout_queue_pop(&q), &a);
@@ -212,13 +223,12 @@ static void an_entry_is_removed_from_its_own_queue_only(void **state)
 
 static void keys_that_begin_alike_are_compared_to_their_end(void **state)
 {
-	struct rollout_entry a = {.zone = "", .digest = {[ROLLOUT_DIGEST_SIZE - 1] = 1}},
-			     b = {.zone = ""};
+	struct rollout_entry a = {.digest = {[ROLLOUT_DIGEST_SIZE - 1] = 1}}, b = {0};
 	struct rollout_queue q = {0};
 
 	(void)state;
-	rollout_queue_push(&q, &a);
-	rollout_queue_push(&q, &b);
+	rollout_queue_push(&q, &a, "");
+	rollout_queue_push(&q, &b, "");
 	assert_ptr_equal(rollout_queue_pop(&q), &b);
 	assert_ptr_equal(rollout_queue_pop(&q), &a);
 	rollout_queue_deinit(&q);
@@ -226,17 +236,17 @@ static void keys_that_begin_alike_are_compared_to_their_end(void **state)
 
 static void a_cleared_queue_lets_its_entries_be_queued_again(void **state)
 {
-	struct rollout_entry a = {.zone = ""}, b = {.zone = "", .digest = {1}};
+	struct rollout_entry a = {0}, b = {.digest = {1}};
 	struct rollout_queue q = {0};
 
 	(void)state;
-	rollout_queue_push(&q, &a);
-	rollout_queue_push(&q, &b);
+	rollout_queue_push(&q, &a, "");
+	rollout_queue_push(&q, &b, "");
 	rollout_queue_clear(&q);
 	assert_null(rollout_queue_pop(&q));
-	rollout_queue_push(&q, &b);
+	rollout_queue_push(&q, &b, "");
 	assert_ptr_equal(rollout_queue_pop(&q), &b);
-	rollout_queue_push(&q, &a);
+	rollout_queue_push(&q, &a, "");
 	rollout_queue_deinit(&q);
 	assert_int_equal(a.at, 0);
 }
