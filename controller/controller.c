@@ -290,6 +290,14 @@ static void controller_on_node_object(void *data, const char *node, bool is_new)
 	controller_poke(c);
 }
 
+static void controller_on_node_object_gone(void *data, const char *node)
+{
+	struct controller *c = data;
+
+	engine_node_object_gone(c->engine, node);
+	controller_poke(c);
+}
+
 static void controller_on_node_written(void *data, const char *node, bool ok)
 {
 	struct controller *c = data;
@@ -537,6 +545,7 @@ static void controller_follow(struct controller *c)
 	};
 	struct node_objects_spec node_objects = {
 	    .seen = controller_on_node_object,
+	    .gone = controller_on_node_object_gone,
 	    .written = controller_on_node_written,
 	    .yields = controller_on_node_yields,
 	    .synced = controller_start_if_ready,

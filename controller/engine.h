@@ -349,6 +349,8 @@ void engine_node_gone(struct engine *engine, const char *name);
  * back, and another leader note one. `removals` is taken over. */
 void engine_node_object_seen(struct engine *engine, const char *name,
 			     struct pending_removal *removals, size_t n, bool is_new);
+/* Its AppArmorNode is gone. It is made again where anything is known of the node. */
+void engine_node_object_gone(struct engine *engine, const char *name);
 
 /* The CRD or our namespace is going: finalizers come off and nothing is unloaded any more. */
 void engine_uninstall(struct engine *engine);

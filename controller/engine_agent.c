@@ -39,15 +39,29 @@ static void engine_take_kernel(struct engine *e, struct node *node)
 		engine_place_kernel(e, container_of(item, struct placement, on_node));
 }
 
+/* The feature set of a node that was refused it is known now, through another node. */
+static void engine_pardon(struct engine *e, struct node *node)
+{
+	node->features_reason = NULL;
+	node->facts_dirty = true;
+	engine_mark_node(e, node);
+	LIST_FOREACH(item, &node->placements)
+		engine_place_again(e, container_of(item, struct placement, on_node));
+}
+
 /* Others may have been waiting for it. Comes no more often than there may be feature sets. */
 static void engine_features_learnt(struct engine *e, const char *hash)
 {
 	struct node *node;
 	size_t it = 0;
 
-	while ((node = engine_next_node(e, &it)))
-		if (strcmp(node->features, hash) == 0)
-			engine_take_kernel(e, node);
+	while ((node = engine_next_node(e, &it))) {
+		if (strcmp(node->features, hash) != 0)
+			continue;
+		engine_take_kernel(e, node);
+		if (node->features_reason)
+			engine_pardon(e, node);
+	}
 }
 
 /* One that no node has any more makes room for another one. */
@@ -106,6 +120,7 @@ static void engine_learn_features(struct engine *e, struct node *node,
 static bool engine_take_features(struct engine *e, struct node *node, struct sync_request *req)
 {
 	bool changed = strcmp(node->features, req->features) != 0;
+	const char *reason = node->features_reason;
 
 	if (*req->features && req->features_text && !engine_features_text(e, req->features)) {
 		node->features_reason = NULL;
@@ -118,6 +133,9 @@ static bool engine_take_features(struct engine *e, struct node *node, struct syn
 		return false;
 	memcpy(node->features, req->features, sizeof(node->features));
 	engine_take_kernel(e, node);
+	/* An exception of the node's, which its object tells. */
+	if (!str_equal(reason, node->features_reason))
+		node->facts_dirty = true;
 	return true;
 }
 

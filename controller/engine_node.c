@@ -178,6 +178,21 @@ void engine_node_object_seen(struct engine *e, const char *name, struct pending_
 	engine_mark_deletions(e);
 }
 
+void engine_node_object_gone(struct engine *e, const char *name)
+{
+	struct node *node = engine_node(e, name);
+
+	if (!node || !node->has_object)
+		return;
+	node->has_object = false;
+	engine_node_await(e, node);
+	/* Of one whose agent we never heard there is nothing to say but what is to be removed. */
+	if (e->uninstalling || (!node->reported && node->n_removals == 0))
+		return;
+	node->facts_dirty = true;
+	engine_mark_node(e, node);
+}
+
 /* Agents that have not been heard of for a while. */
 static void engine_node_away(struct engine *e, struct node *node)
 {

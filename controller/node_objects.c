@@ -31,7 +31,8 @@
  *  - It exists already, or is newer than we knew: it is read, and compared again. Where somebody
  * changed its pending removals the facts do not know of that: `seen` is told, and then that they
  * were not written.
- *  - It is gone meanwhile: it is made again.
+ *  - It is gone meanwhile: it is made again. One that goes just behind our write is told as `gone`
+ *    once that is over.
  *  - Newer facts come while a write is under way: they are compared with its answer.
  *  - A write fails: the job waits in `waiting` and is queued again, a few times.
  */
@@ -62,6 +63,7 @@ struct node_job {
 	struct node_facts *facts;
 	struct json_object *base; /* the object that was last compared; NULL: none */
 	bool sent;                /* these facts are in the write that is under way */
+	bool is_gone;             /* an object of that name was deleted while BUSY */
 	struct kube_request *req; /* while BUSY */
 	struct backoff backoff;
 	unsigned int failures, conflicts;
@@ -132,13 +134,22 @@ static void node_objects_arm(struct node_objects *no)
 
 /* Ending. */
 
+static void node_objects_tell_gone(struct node_objects *no, const char *name)
+{
+	if (no->spec.gone && !kube_informer_get(no->informer, name))
+		no->spec.gone(no->spec.data, name);
+}
+
 static void node_job_end(struct node_job *job, bool ok)
 {
 	struct node_objects *no = job->no;
 	CLEANUP(mem_freep) char *name = mem_strdup(job->name);
+	bool is_gone = job->is_gone;
 
 	node_job_free(job);
 	node_objects_arm(no);
+	if (is_gone)
+		node_objects_tell_gone(no, name);
 	if (no->spec.written)
 		no->spec.written(no->spec.data, name, ok);
 }
@@ -408,6 +419,19 @@ static void node_objects_on_update(void *data, struct json_object *old, struct j
 		node_objects_tell(no, obj, false);
 }
 
+/* While a job is busy its write will most likely meet that, and make the object again. */
+static void node_objects_on_delete(void *data, struct json_object *obj)
+{
+	struct node_objects *no = data;
+	const char *name = js_str_or_empty(obj, "metadata.name");
+	struct node_job *job = map_get(&no->jobs, name);
+
+	if (job && job->state == NODE_JOB_BUSY)
+		job->is_gone = true;
+	else
+		node_objects_tell_gone(no, name);
+}
+
 static void node_objects_on_synced(void *data)
 {
 	struct node_objects *no = data;
@@ -433,6 +457,7 @@ struct node_objects *node_objects_start(struct kube_client *client,
 	    .path = NODE_OBJECTS_PATH,
 	    .on_add = node_objects_on_add,
 	    .on_update = node_objects_on_update,
+	    .on_delete = node_objects_on_delete,
 	    .on_synced = node_objects_on_synced,
 	    .on_trouble = node_objects_on_trouble,
 	    .data = no,

@@ -29,6 +29,8 @@ struct node_objects_spec {
 	/* An object appeared (`is_new`; at the start each one once), or its pending removals were
 	 * changed by another hand than ours: they are now what node_objects_pending() says. */
 	void (*seen)(void *data, const char *node_name, bool is_new);
+	/* An object is gone, which is made again by node_objects_set() alone. */
+	void (*gone)(void *data, const char *node_name);
 	/* The API server holds the facts that were last set, pending removals included; or they
 	 * could not be written after several tries, or somebody else has changed the pending
 	 * removals meanwhile, which `seen` told (ok false): set them again later. Once for each

@@ -214,9 +214,12 @@ def test_a_hostile_feature_set_is_the_trouble_of_its_node_alone(cluster, door, f
     import hashlib
 
     def send(fake, text):
-        token = let_in(door, fake)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        door.call(token, {"protocol": 1, "epoch": 0, "features": digest, "featuresText": text})
+        # As an agent does: its report first, and the text when it is asked for.
+        token, digest = let_in(door, fake), hashlib.sha256(text.encode()).hexdigest()
+        said = {"protocol": 1, "epoch": 0, "features": digest, "reportHash": "3" * 64}
+        status, answer = door.call(token, said | {"report": {"appArmorEnabled": True, "profiles": []}})[:2]
+        assert status == 200 and answer.get("wantFeatures"), answer
+        door.call(token, said | {"featuresText": text})
 
     def exceptions(fake):
         found = cluster.api.find(f"{NODE_OBJECTS}/{fake.name}") or {}
@@ -234,12 +237,7 @@ def test_a_hostile_feature_set_is_the_trouble_of_its_node_alone(cluster, door, f
         cluster.apply(profile(name))
         cluster.wait_ready(name)
         last = many[-1]
-        digest = hashlib.sha256(b"caps {mask {x32\n}\n}\n").hexdigest()
-        conn = door.connect()
-        data = json.dumps({**report, "features": digest}).encode()
-        conn.sendall(f"POST /v1/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {last.token()}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
         wait_until(lambda: "TooManyFeatureSets" in exceptions(last), 30, f"the exception of {last.name}: {exceptions(last)}")
-        conn.close()
     finally:
         # Feature sets are known until the controller ends.
         cluster.lab.kill("controller")

@@ -16,7 +16,7 @@ struct place {
 	uv_loop_t loop;
 	struct fake_kube *kube;
 	struct node_objects *no;
-	int n_synced, n_seen, n_changed, n_written, n_failed;
+	int n_synced, n_seen, n_changed, n_written, n_failed, n_gone;
 	bool yields;
 };
 
@@ -43,6 +43,12 @@ static void on_written(void *data, const char *node_name, bool ok)
 	p->n_failed += !ok;
 }
 
+static void on_gone(void *data, const char *node_name)
+{
+	assert_string_equal(node_name, "n1");
+	((struct place *)data)->n_gone++;
+}
+
 static bool yields(void *data)
 {
 	return ((struct place *)data)->yields;
@@ -52,6 +58,7 @@ static void place_start(struct place *p)
 {
 	struct node_objects_spec spec = {.synced = on_synced,
 					 .seen = on_seen,
+					 .gone = on_gone,
 					 .written = on_written,
 					 .yields = yields,
 					 .data = p};
@@ -233,6 +240,24 @@ static void an_object_that_goes_in_the_middle_is_made_again(void **state)
 	fake_kube_settle(p->kube);
 	expect_writes(p, PATCHED CREATED PATCHED);
 	assert_string_equal(js_str(object_of(p), "status.bootID"), "b2");
+	assert_int_equal(p->n_gone, 0);
+}
+
+static void an_object_that_somebody_deletes_is_told_and_made_again_when_it_is_set(void **state)
+{
+	struct place *p = *state;
+
+	set(p, "b1", NULL);
+	fake_kube_settle(p->kube);
+	expect_writes(p, CREATED PATCHED);
+	fake_kube_remove(p->kube, NODE_OBJECTS_PATH "/n1");
+	fake_kube_settle(p->kube);
+	assert_int_equal(p->n_gone, 1);
+	expect_writes(p, "");
+	set(p, "b1", NULL);
+	fake_kube_settle(p->kube);
+	expect_writes(p, CREATED PATCHED);
+	assert_int_equal(p->n_gone, 1);
 }
 
 static void a_node_that_was_registered_anew_takes_its_object_over(void **state)
@@ -429,6 +454,7 @@ int main(void)
 	    TEST(a_stale_write_is_made_again_on_the_newest),
 	    TEST(an_object_that_exists_already_is_read),
 	    TEST(an_object_that_goes_in_the_middle_is_made_again),
+	    TEST(an_object_that_somebody_deletes_is_told_and_made_again_when_it_is_set),
 	    TEST(a_node_that_was_registered_anew_takes_its_object_over),
 	    TEST(a_new_leader_knows_what_is_pending),
 	    TEST(removals_changed_by_another_hand_are_seen_and_ours_are_not),
