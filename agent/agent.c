@@ -38,12 +38,18 @@
  * What else can happen:
  *
  *  - Something changes while a poll is held: policy was changed by somebody else, a task ended, a
- *    retry worked. Where the report became another one, the poll is given up for a new one.
+ *    retry worked. Where the report became another one, the poll is given up for a new one; for
+ *    details alone, such as which processes hold a profile, not at each change.
  *  - The CA changes: it is used from the next request on, and a wait after a failure ends.
  *  - The kernel has no AppArmor: the keeper is told so, and reports it.
  */
 
-enum { AGENT_REPORT_MS = 250, AGENT_PATIENCE_MS = 2000, AGENT_SETTLE_MS = 100 };
+enum {
+	AGENT_REPORT_MS = 250,
+	AGENT_PATIENCE_MS = 2000,
+	AGENT_SETTLE_MS = 100,
+	AGENT_DETAILS_MS = 10 * 1000, /* between two polls that tell nothing but details */
+};
 
 struct agent {
 	uv_loop_t *loop;
@@ -64,11 +70,13 @@ struct agent {
 	struct ca_watch ca;
 	struct last_set_writer writer;
 	uv_poll_t revision;
-	bool set_is_new;   /* it is not noted for the disk yet */
-	uv_timer_t report; /* runs while something waits to be reported */
+	bool set_is_new;    /* it is not noted for the disk yet */
+	uv_timer_t report;  /* runs while something waits to be reported */
+	uv_timer_t details; /* runs while nothing but details waits to be */
 	uv_timer_t settle;
 	bool is_patient;             /* `report` fired once, and nothing had come to an end */
-	char told_ended[SHA256_HEX]; /* of what was not pending in the report last made */
+	char told_ended[SHA256_HEX]; /* of what was not pending in the report last made … */
+	uint64_t told_ms;            /* … then, by the loop's clock */
 	int n_closing;
 };
 
@@ -93,8 +101,9 @@ static void agent_hash_ended(const struct sync_report *report, char out[SHA256_H
 
 	for (i = 0; i < report->n; i++)
 		if (report->items[i].state != SYNC_STATE_PENDING)
-			buf_addf(&text, "%s %d %s\n", report->items[i].name,
-				 (int)report->items[i].state, report->items[i].revision);
+			buf_addf(&text, "%s %d %d %s\n", report->items[i].name,
+				 (int)report->items[i].state, (int)report->items[i].reason,
+				 report->items[i].revision);
 	sha256_hex(buf_text(&text), text.len, out);
 }
 
@@ -109,14 +118,37 @@ static bool agent_has_ended_some(const struct agent *a)
 	return strcmp(hash, a->told_ended) != 0;
 }
 
+static void agent_on_details_timer(uv_timer_t *timer);
+
+/* Is the poll that is held to be given up? That costs both sides a connection. */
+static bool agent_may_wait(struct agent *a)
+{
+	uint64_t due_ms = a->told_ms + AGENT_DETAILS_MS, now_ms = uv_now(a->loop);
+
+	if (!agent_has_news(a))
+		return true;
+	if (agent_has_ended_some(a) || now_ms >= due_ms)
+		return false;
+	uv_timer_start(&a->details, agent_on_details_timer, due_ms - now_ms, 0);
+	return true;
+}
+
 static void agent_speak(struct agent *a)
 {
 	uv_timer_stop(&a->report);
+	uv_timer_stop(&a->details);
 	a->is_patient = false;
-	if (!a->sync || (sync_client_is_polling(a->sync) && !agent_has_news(a)))
+	if (!a->sync || (sync_client_is_polling(a->sync) && agent_may_wait(a)))
 		return;
 	sync_client_go(a->sync);
 }
+
+static void agent_on_details_timer(uv_timer_t *timer)
+{
+	agent_speak(container_of(timer, struct agent, details));
+}
+
+static void agent_settle(struct agent *a);
 
 /* That something is still under way is no news to the controller, and where a fetch is one of these
  * things, telling it takes a second connection. */
@@ -124,7 +156,12 @@ static void agent_on_report_timer(uv_timer_t *timer)
 {
 	struct agent *a = container_of(timer, struct agent, report);
 
-	if (a->is_patient || agent_has_ended_some(a)) {
+	if (a->is_patient) {
+		/* What is under way may take long, and the set is to outlast a reboot meanwhile. */
+		agent_settle(a);
+		return;
+	}
+	if (agent_has_ended_some(a)) {
 		agent_speak(a);
 		return;
 	}
@@ -186,6 +223,7 @@ static void agent_fill(void *data, struct sync_request *req)
 	keeper_report(a->keeper, &req->report);
 	sync_report_hash(&req->report, req->report_hash);
 	agent_hash_ended(&req->report, a->told_ended);
+	a->told_ms = uv_now(a->loop);
 }
 
 /* ---- being told ---- */
@@ -226,8 +264,8 @@ static void agent_on_response(void *data, struct sync_response *res)
 		return;
 	}
 	keeper_confirm(a->keeper);
-	if (!keeper_is_busy(a->keeper) && !sync_client_is_polling(a->sync))
-		agent_settle(a);
+	if (!sync_client_is_polling(a->sync))
+		agent_on_changed(a);
 }
 
 static void agent_on_ca(void *data, const char *pem)
@@ -355,6 +393,7 @@ static void agent_tell_last_set(struct agent *a)
 static void agent_watch(struct agent *a)
 {
 	uv_timer_init(a->loop, &a->report);
+	uv_timer_init(a->loop, &a->details);
 	uv_timer_init(a->loop, &a->settle);
 	ca_watch_start(&a->ca, a->loop, a->options->ca_dir, agent_on_ca, a);
 	if (!a->has_kernel)
@@ -430,13 +469,17 @@ void agent_close(struct agent *a)
 	if (!a)
 		return;
 	sync_client_close(STEAL(a->sync));
+	if (a->keeper)
+		agent_note_set(a);
 	keeper_close(STEAL(a->keeper));
 	last_set_writer_close(&a->writer);
 	ca_watch_close(&a->ca);
 	a->n_closing = 1;
 	http_client_close(a->http, agent_on_http_closed, a);
 	agent_close_handle(a, (uv_handle_t *)&a->report);
+	agent_close_handle(a, (uv_handle_t *)&a->details);
 	agent_close_handle(a, (uv_handle_t *)&a->settle);
+	agent_close_handle(a, (uv_handle_t *)&a->writer.retry);
 	if (a->has_kernel)
 		agent_close_handle(a, (uv_handle_t *)&a->revision);
 }

@@ -81,6 +81,11 @@ static bool desired_is_ours(const struct desired_facts *f)
 	       desired_top_is(f->kernel, &f->entry->next);
 }
 
+bool desired_holds_next(const struct desired_facts *f)
+{
+	return f->entry && desired_top_is(f->kernel, &f->entry->next);
+}
+
 static bool desired_is_as_told(const struct desired_facts *f)
 {
 	const struct sync_item *item = f->item;
@@ -102,8 +107,7 @@ static const char *desired_revision(const struct desired_facts *f)
 	return "";
 }
 
-/* A profile that is exactly the wanted one is ours whoever loaded it: loading it would change
- * nothing. */
+/* Loading one that is exactly the wanted one would change nothing, whoever loaded it. */
 static enum desired_action desired_when_wanted(const struct desired_facts *f, bool is_ours)
 {
 	if (desired_is_as_told(f))
@@ -129,7 +133,7 @@ static enum desired_action desired_when_untold(const struct desired_facts *f, bo
 
 struct desired desired_decide(const struct desired_facts *f)
 {
-	struct desired d = {.is_ours = desired_is_ours(f) || desired_is_as_told(f)};
+	struct desired d = {.is_ours = desired_is_ours(f)};
 
 	memcpy(d.revision, desired_revision(f), strlen(desired_revision(f)) + 1);
 	if (!f->item)

@@ -50,6 +50,9 @@ struct desired desired_decide(const struct desired_facts *facts);
 bool desired_fits(const struct aafs_tree *tree, const struct sync_hash *hashes, size_t n_hashes,
 		  enum profile_mode mode, struct err *why);
 
+/* True when the kernel holds what was noted last as about to be loaded. */
+bool desired_holds_next(const struct desired_facts *facts);
+
 /* The i-th child in the tree that came with a version of ours and is not part of the item, or NULL.
  * The kernel leaves those of an earlier version loaded. */
 const char *desired_leftover(const struct desired_facts *facts, size_t i);

@@ -26,7 +26,7 @@
  *  - Something fails: its unit waits, with a reason, and the retry timer queues it again. The
  * others go on.
  *  - The kernel's revision moves, and not by our own doing: everything is read again and decided
- *    anew before the next load.
+ *    anew before the next load. While it cannot be read, nothing is loaded and nothing removed.
  *  - A profile to be removed is in use: its unit drains, `drain` wakes us when a task ends, and the
  *    next turn looks again.
  *  - The set changes while its units are under way: what is under way for an item that changed is
@@ -94,13 +94,14 @@ static void keeper_on_save(uv_timer_t *timer)
 static bool keeper_do_some(struct keeper *k)
 {
 	struct unit *u;
-	int64_t revision;
 
-	if (keeper_kernel_moved(k, &revision))
+	if (keeper_kernel_moved(k))
 		keeper_read(k);
-	if (keeper_start_fetches(k))
+	if (k->must_read)
+		return false;
+	/* Writing takes its time, in which the kernel may move: the next turn looks again. */
+	if (keeper_start_fetches(k) || keeper_write_intentions(k))
 		return true;
-	keeper_write_intentions(k);
 	u = keeper_find(k, UNIT_READY);
 	if (u)
 		keeper_load(k, u);
@@ -144,7 +145,7 @@ static void keeper_on_retry(uv_timer_t *timer)
 
 	if (k->must_read)
 		keeper_read(k);
-	while (map_next(&k->units, &it, NULL, &value)) {
+	while (!k->must_read && map_next(&k->units, &it, NULL, &value)) {
 		struct unit *u = value;
 
 		if (u->phase == UNIT_WAITING && u->retry_at_ms <= now)
@@ -264,9 +265,7 @@ void keeper_confirm(struct keeper *k)
 
 void keeper_look(struct keeper *k)
 {
-	int64_t revision;
-
-	if (!k->kernel || !keeper_kernel_moved(k, &revision))
+	if (!k->kernel || !keeper_kernel_moved(k))
 		return;
 	keeper_read(k);
 	k->changed(k->data);

@@ -85,16 +85,21 @@ static void keeper_decide_repair(struct keeper *k, struct unit *u)
 /* What is under way, or waits for its next try, is left alone. */
 static void keeper_decide_load(struct keeper *k, struct unit *u, enum desired_action before)
 {
+	struct desired_facts facts = keeper_facts(k, u);
 	struct err err;
 
 	if (u->phase != UNIT_RESTING && before == DESIRED_LOAD)
 		return;
 	keeper_rest(k, u);
 	unit_recover(u);
+	/* No other try can better that: the unit rests. */
 	if (policy_name_check(u->name, &err) < 0) {
-		keeper_fail(k, u, SYNC_REASON_LOAD_FAILED, &err);
+		unit_fail(u, SYNC_REASON_LOAD_FAILED, err.msg);
 		return;
 	}
+	/* What was noted before goes, and by it alone the kernel's may be known for ours. */
+	if (desired_holds_next(&facts))
+		record_settle(&k->record, u->name, k->boot_id);
 	k->has_intentions |= record_intend(&k->record, &u->item);
 	if (before == DESIRED_KEEP)
 		keeper_decide_repair(k, u);
@@ -104,11 +109,14 @@ static void keeper_decide_load(struct keeper *k, struct unit *u, enum desired_ac
 
 static void keeper_decide_keep(struct keeper *k, struct unit *u)
 {
-	struct desired_facts facts;
+	struct desired_facts facts = keeper_facts(k, u);
 
 	keeper_rest(k, u);
 	unit_recover(u);
-	record_confirm(&k->record, &u->item, k->boot_id);
+	/* One that somebody else loaded stays theirs, though it is what was told, to the last byte.
+	 */
+	if (u->desired.is_ours || u->item.adopt)
+		record_confirm(&k->record, &u->item, k->boot_id);
 	facts = keeper_facts(k, u);
 	u->has_leftovers = desired_leftover(&facts, 0) != NULL;
 	if (u->has_leftovers)
@@ -259,30 +267,43 @@ static void keeper_decide_all(struct keeper *k)
 	keeper_wake(k);
 }
 
-/* True when policy was changed by somebody else since it was last read as a whole. */
-bool keeper_kernel_moved(struct keeper *k, int64_t *ret_revision)
+/* It is all to be read again, before anything else is done. */
+static void keeper_read_later(struct keeper *k, const struct err *err)
+{
+	k->must_read = true;
+	log_warn("cannot read the kernel's policy", log_s("error", err->msg));
+	keeper_arm_retry(k);
+}
+
+static int keeper_ask_revision(struct keeper *k, int64_t *ret_revision)
 {
 	struct err err;
-	int64_t revision = k->revision;
+	int r = k->kernel->revision(k->kernel->data, ret_revision, &err);
 
-	if (k->kernel->revision(k->kernel->data, &revision, &err) < 0)
-		log_warn("cannot tell whether policy changed", log_s("error", err.msg));
-	*ret_revision = revision;
-	return revision != k->revision;
+	if (r < 0)
+		keeper_read_later(k, &err);
+	return r;
+}
+
+bool keeper_kernel_moved(struct keeper *k)
+{
+	int64_t revision;
+
+	return keeper_ask_revision(k, &revision) == 0 && revision != k->revision;
 }
 
 void keeper_read(struct keeper *k)
 {
 	struct err err;
 	int64_t revision;
-	bool all = keeper_kernel_moved(k, &revision) || k->must_read;
 
-	k->must_read = keeper_scan(k, all, &err) < 0;
-	if (k->must_read) {
-		log_warn("cannot read the kernel's policy", log_s("error", err.msg));
-		keeper_arm_retry(k);
+	if (keeper_ask_revision(k, &revision) < 0)
+		return;
+	if (keeper_scan(k, k->must_read || revision != k->revision, &err) < 0) {
+		keeper_read_later(k, &err);
 		return;
 	}
+	k->must_read = false;
 	k->revision = revision;
 	keeper_decide_all(k);
 }
@@ -293,6 +314,6 @@ void keeper_note_own_change(struct keeper *k)
 {
 	int64_t revision;
 
-	if (keeper_kernel_moved(k, &revision) && revision == k->revision + 1)
+	if (keeper_ask_revision(k, &revision) == 0 && revision == k->revision + 1)
 		k->revision = revision;
 }

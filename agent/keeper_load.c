@@ -257,19 +257,20 @@ void keeper_load(struct keeper *k, struct unit *u)
 }
 
 /* Nothing is loaded that the record on disk does not know. */
-void keeper_write_intentions(struct keeper *k)
+bool keeper_write_intentions(struct keeper *k)
 {
 	size_t it = 0;
 	void *value;
 	struct err err;
 
 	if (!k->has_intentions)
-		return;
+		return false;
 	if (record_save(&k->record, &err) == 0) {
 		k->has_intentions = false;
-		return;
+		return true;
 	}
 	while (map_next(&k->units, &it, NULL, &value))
 		if (((struct unit *)value)->phase == UNIT_READY)
 			keeper_fail(k, value, SYNC_REASON_DISK_FULL, &err);
+	return false;
 }

@@ -77,8 +77,9 @@ void keeper_read(struct keeper *k);
 /* Read one. After an error what the unit holds is not to be trusted. */
 int keeper_scan_one(struct keeper *k, struct unit *u, struct err *err);
 
-/* True when policy was changed by somebody else since it was last read as a whole. */
-bool keeper_kernel_moved(struct keeper *k, int64_t *ret_revision);
+/* True when policy was changed by somebody else since it was last read as a whole. Where that
+ * cannot be told, must_read is set. */
+bool keeper_kernel_moved(struct keeper *k);
 
 /* After a change of our own. */
 void keeper_note_own_change(struct keeper *k);
@@ -94,8 +95,8 @@ bool keeper_has_bytes(const struct keeper *k, const char *hash);
 /* Put one of the artefacts that came with the set on disk; false when none is left. */
 bool keeper_keep_offered(struct keeper *k);
 
-/* Put what is about to be loaded on disk, before it is. */
-void keeper_write_intentions(struct keeper *k);
+/* Put what is about to be loaded on disk, before it is. True where something was written. */
+bool keeper_write_intentions(struct keeper *k);
 
 /* Load one that is ready, and read it back. */
 void keeper_load(struct keeper *k, struct unit *u);

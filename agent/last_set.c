@@ -25,6 +25,7 @@ struct last_set_job {
 	int64_t epoch; /* 0: it stays as it is */
 	int code;
 	struct err err;
+	struct last_set_job *then; /* at the end: the one to be written behind it */
 };
 
 void last_set_clear(struct last_set *s)
@@ -77,11 +78,19 @@ int last_set_load(const char *dir, struct last_set *ret, struct err *err)
 {
 	CLEANUP(mem_freep) char *set = mem_printf("%s/set.json", dir);
 	CLEANUP(mem_freep) char *epoch = mem_printf("%s/epoch", dir);
+	struct err other;
 	int r;
 
 	*ret = (struct last_set){0};
-	r = last_set_load_epoch(epoch, ret, err);
-	return r < 0 ? r : last_set_load_set(set, ret, err);
+	r = last_set_load_set(set, ret, err);
+	if (r < 0)
+		last_set_clear(ret);
+	/* The one is good without the other. */
+	if (r < 0)
+		last_set_load_epoch(epoch, ret, &other);
+	else
+		r = last_set_load_epoch(epoch, ret, err);
+	return r;
 }
 
 static void last_set_job_free(struct last_set_job *job)
@@ -120,6 +129,7 @@ static char *last_set_print(const char *hash, const struct sync_item *items, siz
 void last_set_writer_init(struct last_set_writer *w, uv_loop_t *loop, const char *dir)
 {
 	*w = (struct last_set_writer){.loop = loop, .dir = mem_strdup(dir)};
+	uv_timer_init(loop, &w->retry);
 }
 
 void last_set_note(struct last_set_writer *w, const char *hash, const struct sync_item *items,
@@ -173,10 +183,41 @@ static void last_set_work(uv_work_t *work)
 		job->code = file_write_atomic(epoch, number, strlen(number), 0600, &job->err);
 }
 
-static void last_set_free_writer(struct last_set_writer *w)
+/* What could not be written waits, beside what was noted meanwhile. */
+static void last_set_take_back(struct last_set_writer *w, struct last_set_job *job)
 {
-	last_set_job_free(STEAL(w->next));
-	free(STEAL(w->dir));
+	struct last_set_job *next = last_set_next(w);
+
+	if (!next->text) {
+		next->text = STEAL(job->text);
+		next->artefacts = STEAL(job->artefacts);
+		next->n_artefacts = job->n_artefacts;
+		job->n_artefacts = 0;
+	}
+	if (next->epoch == 0)
+		next->epoch = job->epoch;
+}
+
+static void last_set_on_retry(uv_timer_t *timer)
+{
+	last_set_flush(container_of(timer, struct last_set_writer, retry));
+}
+
+static void last_set_on_done(uv_work_t *work, int status);
+
+static void last_set_queue(uv_loop_t *loop, struct last_set_job *job)
+{
+	uv_queue_work(loop, &job->work, last_set_work, last_set_on_done);
+}
+
+static void last_set_on_failure(struct last_set_writer *w, struct last_set_job *job)
+{
+	if (!w->in_trouble)
+		log_warn("the set is not kept for the next boot: it is tried again",
+			 log_s("error", job->err.msg));
+	w->in_trouble = true;
+	last_set_take_back(w, job);
+	uv_timer_start(&w->retry, last_set_on_retry, LAST_SET_RETRY_MS, 0);
 }
 
 static void last_set_on_done(uv_work_t *work, int status)
@@ -184,27 +225,45 @@ static void last_set_on_done(uv_work_t *work, int status)
 	struct last_set_job *job = container_of(work, struct last_set_job, work);
 	struct last_set_writer *w = job->writer;
 
-	if (status == 0 && job->code < 0)
+	(void)status; /* nobody cancels it */
+	if (w)
+		w->running = NULL;
+	else if (job->code < 0)
 		log_warn("the set is not kept for the next boot", log_s("error", job->err.msg));
+	if (job->then) {
+		last_set_queue(work->loop, job->then);
+	} else if (w && job->code < 0) {
+		last_set_on_failure(w, job);
+	} else if (w) {
+		w->in_trouble = false;
+		last_set_flush(w);
+	}
 	last_set_job_free(job);
-	if (!w)
-		return;
-	w->running = NULL;
-	last_set_flush(w);
 }
 
 void last_set_flush(struct last_set_writer *w)
 {
 	if (w->running || !w->next)
 		return;
+	uv_timer_stop(&w->retry);
 	w->running = STEAL(w->next);
-	uv_queue_work(w->loop, &w->running->work, last_set_work, last_set_on_done);
+	last_set_queue(w->loop, w->running);
 }
 
 void last_set_writer_close(struct last_set_writer *w)
 {
-	if (w->running)
+	struct last_set_job *next;
+
+	uv_timer_stop(&w->retry);
+	if (!w->running)
+		last_set_flush(w);
+	next = STEAL(w->next);
+	if (next)
+		next->writer = NULL;
+	if (w->running) {
 		w->running->writer = NULL;
+		w->running->then = next;
+	}
 	w->running = NULL;
-	last_set_free_writer(w);
+	free(STEAL(w->dir));
 }

@@ -10,9 +10,12 @@
 #include "api/sync_msg.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
+
+enum { LAST_SET_RETRY_MS = 10 * 1000 };
 
 struct last_set {
 	int64_t epoch;         /* 0: none seen */
@@ -21,8 +24,8 @@ struct last_set {
 	size_t n;
 };
 
-/* Read set.json and epoch below `dir`. Missing files leave their fields empty; so do damaged ones,
- * and -EINVAL with a sentence says so. The caller clears *ret in any case. */
+/* Read set.json and epoch below `dir`. A missing file leaves its fields empty; so does a damaged
+ * one, and -EINVAL with a sentence says so. The caller clears *ret in any case. */
 int last_set_load(const char *dir, struct last_set *ret, struct err *err);
 void last_set_clear(struct last_set *s);
 
@@ -33,6 +36,8 @@ struct last_set_writer {
 	char *dir;
 	struct last_set_job *next;    /* to be written when it is time */
 	struct last_set_job *running; /* in the thread */
+	bool in_trouble;              /* the last write failed */
+	uv_timer_t retry;             /* the owner closes it, after last_set_writer_close() */
 };
 
 void last_set_writer_init(struct last_set_writer *w, uv_loop_t *loop, const char *dir);
@@ -42,9 +47,9 @@ void last_set_note(struct last_set_writer *w, const char *hash, const struct syn
 		   size_t n);
 void last_set_note_epoch(struct last_set_writer *w, int64_t epoch);
 
-/* Now is a good time: write what was noted. Failures are logged; the old file stays then. */
+/* Now is a good time: write what was noted. Where that fails the old file stays, and it is tried
+ * again every LAST_SET_RETRY_MS. */
 void last_set_flush(struct last_set_writer *w);
 
-/* At the end: what is in the thread ends by itself, what is not begun is dropped. The loop runs
- * until the thread has ended. */
+/* At the end: what is noted is written, behind what is in the thread. The loop runs until then. */
 void last_set_writer_close(struct last_set_writer *w);

@@ -119,6 +119,19 @@ bool record_intend(struct record *r, const struct sync_item *item)
 	return true;
 }
 
+void record_settle(struct record *r, const char *name, const char *boot_id)
+{
+	struct record_entry *e = record_get(r, name);
+
+	if (!e || e->next.n_hashes == 0)
+		return;
+	record_version_clear(&e->held);
+	e->held = e->next;
+	e->next = (struct record_version){0};
+	snprintf(e->boot_id, sizeof(e->boot_id), "%s", boot_id);
+	record_touch(r, e);
+}
+
 void record_confirm(struct record *r, const struct sync_item *item, const char *boot_id)
 {
 	struct record_entry *e = record_make(r, item->name);

@@ -64,6 +64,10 @@ struct record_entry *record_get(const struct record *r, const char *name);
 /* Note that the item's version is about to be loaded. False when that was noted before. */
 bool record_intend(struct record *r, const struct sync_item *item);
 
+/* The kernel holds in this boot what was about to be loaded last: it is `held`, and another version
+ * may be noted without the name being lost. */
+void record_settle(struct record *r, const char *name, const char *boot_id);
+
 /* The kernel holds the item's version, in this boot: it was loaded, or found there. */
 void record_confirm(struct record *r, const struct sync_item *item, const char *boot_id);
 

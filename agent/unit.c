@@ -209,7 +209,7 @@ bool unit_status(const struct unit *u, struct sync_status *ret)
 	s.kernel_mode = mem_strdup("");
 	if (u->has_item)
 		memcpy(s.target, u->item.revision, sizeof(s.target));
-	if (u->desired.is_ours)
+	if (u->desired.is_ours || u->desired.action == DESIRED_KEEP)
 		unit_tell_kernel(u, &s);
 	if (s.state == SYNC_STATE_DRAINING)
 		unit_tell_holders(u, &s);

@@ -101,6 +101,10 @@ def test_nodes_that_join_later_leave_again_or_have_no_apparmor(cluster, late):
         assert condition(seen, "AppArmorEnabled")["status"] == "True"
         assert seen["status"]["kernelRelease"] == cluster.lab.exec(node, "uname", "-r").stdout.strip()
         assert seen["metadata"]["ownerReferences"][0]["kind"] == "Node"
+    # Deleted by hand, it comes back as it was.
+    cluster.kubectl("delete", "aan", joining[0])
+    wait_until(lambda: (cluster.api.find(f"{NODE_OBJECTS}/{joining[0]}") or {}).get("status", {}).get("kernelRelease"), 30,
+               "the deleted AppArmorNode to come back", every_s=0.5)
 
     # A node is taken out of the cluster while its machine goes on: it is named no more, and it keeps what it has.
     gone, stays = joining

@@ -147,8 +147,11 @@ static int model_scan(void *data, aafs_wanted_fn wanted, aafs_found_fn found, vo
 
 static int model_revision(void *data, int64_t *value, struct err *err)
 {
-	(void)err;
-	*value = ((struct model *)data)->revision;
+	struct model *m = data;
+
+	if (m->is_blind)
+		return err_set(err, -EIO, "nobody can tell");
+	*value = m->revision;
 	return 0;
 }
 

@@ -35,6 +35,7 @@ struct model {
 	int n_ops, fail_op; /* the how-manieth operation of the kernel fails; 0: none */
 	bool is_lying;      /* what is loaded gets another hash than promised */
 	bool tasks_unknown;
+	bool is_blind;                  /* nobody can tell whether policy changed */
 	char stalled, missing, corrupt; /* artefacts of this digit */
 	struct fetch *waiting;          /* the stalled one */
 	/* Called before and after a replace. */

@@ -364,13 +364,14 @@ static void a_name_that_could_brick_the_kernel_is_refused(void **state)
 	struct fixture *f = *state;
 	char name[SYNC_NAME_MAX];
 
-	wait_long = true;
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	tell(f, make_item(name, 'a', NULL));
 	run_until_state(f, name, SYNC_STATE_FAILED);
 	assert_int_equal(status(f, name)->reason, SYNC_REASON_LOAD_FAILED);
 	assert_int_equal(f->model.n_fetched, 0);
+	/* No other try is made. */
+	assert_int_equal(((struct unit *)map_get(&f->keeper->units, name))->phase, UNIT_RESTING);
 }
 
 static void a_kernel_that_made_something_else_of_it_is_not_loaded(void **state)
@@ -464,6 +465,29 @@ static void an_agent_that_dies_after_it_loaded_knows_its_own(void **state)
 	expect_kernel(f, "web", 0);
 }
 
+/* It dies after it loaded one and before that was noted, and again before it loads the next. */
+static void what_is_to_be_loaded_next_is_not_all_that_is_known_as_ours(void **state)
+{
+	struct fixture *f = *state;
+
+	f->model.after = copy_folder;
+	tell(f, model_item("web", 'a', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	stop(f);
+	f->model.after = NULL;
+	start(f, f->copy);
+	f->model.missing = 'b';
+	wait_long = true;
+	tell(f, model_item("web", 'b', NULL));
+	run_until_state(f, "web", SYNC_STATE_FAILED);
+	assert_int_equal(status(f, "web")->reason, SYNC_REASON_FETCH_FAILED);
+	stop(f);
+	start(f, f->copy);
+	tell(f, model_item("web", 'c', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	expect_kernel(f, "web", 'c');
+}
+
 static void a_lost_disk_unloads_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -517,6 +541,44 @@ static void what_is_not_ours_can_be_adopted(void **state)
 	run_until_state(f, "web", SYNC_STATE_LOADED);
 	expect_kernel(f, "web", 'a');
 	assert_int_equal(f->model.n_removed, 0);
+}
+
+static void what_is_not_ours_is_not_removed_either_where_it_is_what_was_told(void **state)
+{
+	struct fixture *f = *state;
+
+	model_load(&f->model, "web a");
+	tell(f, model_item("web", 'a', NULL));
+	run_until_state(f, "web", SYNC_STATE_LOADED);
+	expect_family(f, model_item("web", 'a', NULL));
+	assert_int_equal(f->model.n_replaced, 0);
+	tell(f, make_absent("web"));
+	run_until_state(f, "web", SYNC_STATE_ABSENT);
+	expect_kernel(f, "web", 'a');
+	tell(f, model_item("web", 'b', NULL));
+	run_until_state(f, "web", SYNC_STATE_FAILED);
+	assert_int_equal(status(f, "web")->reason, SYNC_REASON_NAME_CONFLICT);
+	expect_kernel(f, "web", 'a');
+}
+
+static void nothing_is_loaded_while_nobody_can_tell_what_the_kernel_holds(void **state)
+{
+	struct fixture *f = *state;
+	int i;
+
+	f->model.stalled = 'a';
+	tell(f, model_item("web", 'a', NULL));
+	uv_run(&f->loop, UV_RUN_ONCE);
+	model_load(&f->model, "web f");
+	f->model.is_blind = true;
+	model_release(&f->model);
+	for (i = 0; i < 20; i++)
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(f->model.n_replaced, 0);
+	f->model.is_blind = false;
+	run_until_state(f, "web", SYNC_STATE_FAILED);
+	assert_int_equal(status(f, "web")->reason, SYNC_REASON_NAME_CONFLICT);
+	expect_kernel(f, "web", 'f');
 }
 
 static void a_foreign_one_that_comes_at_the_last_moment_is_seen(void **state)
@@ -776,9 +838,12 @@ int main(void)
 	    TEST(nothing_is_loaded_that_cannot_be_recorded),
 	    TEST(an_agent_that_dies_before_it_loads_owns_nothing),
 	    TEST(an_agent_that_dies_after_it_loaded_knows_its_own),
+	    TEST(what_is_to_be_loaded_next_is_not_all_that_is_known_as_ours),
 	    TEST(a_lost_disk_unloads_nothing),
 	    TEST(what_is_not_ours_is_left_alone_until_it_goes),
 	    TEST(what_is_not_ours_can_be_adopted),
+	    TEST(what_is_not_ours_is_not_removed_either_where_it_is_what_was_told),
+	    TEST(nothing_is_loaded_while_nobody_can_tell_what_the_kernel_holds),
 	    TEST(a_foreign_one_that_comes_at_the_last_moment_is_seen),
 	    TEST(ours_that_somebody_changed_is_loaded_again),
 	    TEST(removal_is_told_and_never_inferred),
