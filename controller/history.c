@@ -17,6 +17,8 @@
 #define HISTORY_PROFILE_ANNOTATION "hauberk.dev/profile"
 #define HISTORY_NUMBER_ANNOTATION "hauberk.dev/revision-number"
 
+enum { HISTORY_NAME_PREFIX_MAX = 200 };
+
 struct history {
 	struct kube_client *client;
 	struct history_spec spec;
@@ -59,10 +61,15 @@ static void history_op_free(struct history_op *op)
 }
 
 /* Names are at most 253 bytes: 200 of the profile's, 36 of its uid, 12 of the revision and two
- * dashes. */
+ * dashes. A dash must not follow the dot that the cut may leave last. Nothing else may be taken
+ * off, for what is recorded is found by this name. */
 static char *history_name(const struct aap *aap, const char *revision)
 {
-	return mem_printf("%.200s-%s-%s", aap->spec.object, aap->spec.uid, revision);
+	size_t n = strnlen(aap->spec.object, HISTORY_NAME_PREFIX_MAX);
+
+	while (n > 0 && aap->spec.object[n - 1] == '.')
+		n--;
+	return mem_printf("%.*s-%s-%s", (int)n, aap->spec.object, aap->spec.uid, revision);
 }
 
 static const char *history_note(struct json_object *obj, const char *where, const char *key)

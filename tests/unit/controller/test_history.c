@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,11 +134,43 @@ static void what_is_not_there_and_what_cannot_be_read_are_told_apart(void **stat
 	assert_string_equal(p->fetched, p->rev.text);
 }
 
+/* Whatever of it is cut off:
+ * https://kubernetes.io/docs/concepts/overview/working-with-objects/names */
+static void a_long_name_makes_a_valid_name_of_a_record(void **state)
+{
+	static const struct {
+		const char *last, *expected;
+	} cases[] = {
+	    {"aaa", "aaa-u-web"},  /* short: as it is */
+	    {"aacd", "aac-u-web"}, /* cut */
+	    {"aa.b", "aa-u-web"},
+	    {"aa-b", "aa--u-web"}, /* valid, and may be recorded so */
+	};
+	struct place *p = *state;
+	char object[256];
+	size_t i;
+
+	fake_kube_settle(p->kube);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(mem_freep) char *path = NULL;
+
+		memset(object, 'x', 197);
+		snprintf(object + 197, sizeof(object) - 197, "%s", cases[i].last);
+		p->aap.spec.object = object;
+		history_record(p->history, &p->aap, &p->rev);
+		fake_kube_settle(p->kube);
+		path = mem_printf(PATH "/%.197s%s-0123456789ab", object, cases[i].expected);
+		if (!fake_kube_get(p->kube, path))
+			fail_msg("there is no %s", path);
+	}
+}
+
 int main(void)
 {
 #define T(f_) cmocka_unit_test_setup_teardown(f_, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(what_was_recorded_can_be_read_back),
+	    T(a_long_name_makes_a_valid_name_of_a_record),
 	    T(what_is_not_there_and_what_cannot_be_read_are_told_apart),
 	};
 
