@@ -392,7 +392,8 @@ static void effects_on_build_ready(void *data)
 
 /* Nodes and pods. */
 
-/* What the node's agent reports beyond what it was told. The exceptions borrow from the node. */
+/* What the node's agent reports beyond what it was told: how much that is, and in `ret` as much of
+ * it as finds room, NODE_EXCEPTIONS_MAX. The exceptions borrow from the node. */
 static size_t effects_exceptions(struct engine *engine, const struct node *node,
 				 struct node_exception *ret)
 {
@@ -401,13 +402,17 @@ static size_t effects_exceptions(struct engine *engine, const struct node *node,
 	if (node->features_reason)
 		ret[n++] = (struct node_exception){.reason = node->features_reason,
 						   .message = node->features_problem};
-	for (i = 0; i < node->report.n && n < NODE_EXCEPTIONS_MAX; i++)
-		if (engine_is_orphan(engine, node, node->report.items[i]))
-			ret[n++] = (struct node_exception){
+	for (i = 0; i < node->report.n; i++) {
+		if (!engine_is_orphan(engine, node, node->report.items[i]))
+			continue;
+		if (n < NODE_EXCEPTIONS_MAX)
+			ret[n] = (struct node_exception){
 			    .reason = "Orphan",
 			    .profile = node->report.items[i]->name,
 			    .message = "loaded by Hauberk, and no AppArmorProfile speaks of it any "
 				       "more: kept until a person decides"};
+		n++;
+	}
 	return n;
 }
 

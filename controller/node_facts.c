@@ -14,12 +14,19 @@ static struct node_aspect node_aspect_copy(const struct node_aspect *from)
 	};
 }
 
+/* How many are there to be read; the others are but counted. */
+static size_t node_exceptions_listed(const struct node_facts *facts)
+{
+	return facts->n_exceptions < NODE_EXCEPTIONS_MAX ? facts->n_exceptions
+							 : NODE_EXCEPTIONS_MAX;
+}
+
 static const struct node_exception *node_exceptions_copy(const struct node_facts *from)
 {
-	struct node_exception *copy = mem_alloc(from->n_exceptions, sizeof(*copy));
-	size_t i;
+	size_t n = node_exceptions_listed(from), i;
+	struct node_exception *copy = mem_alloc(n, sizeof(*copy));
 
-	for (i = 0; i < from->n_exceptions; i++)
+	for (i = 0; i < n; i++)
 		copy[i] = (struct node_exception){
 		    .reason = mem_strdup(from->exceptions[i].reason),
 		    .profile = mem_strdup(from->exceptions[i].profile),
@@ -75,7 +82,7 @@ void node_facts_free(struct node_facts *facts)
 
 	if (!facts)
 		return;
-	for (i = 0; i < facts->n_exceptions; i++) {
+	for (i = 0; i < node_exceptions_listed(facts); i++) {
 		free((char *)facts->exceptions[i].reason);
 		free((char *)facts->exceptions[i].profile);
 		free((char *)facts->exceptions[i].message);

@@ -54,10 +54,10 @@ struct node_facts {
 	const char *boot_id;
 	const char *features; /* SHA-256 of the feature set; "": none */
 	struct node_aspect apparmor, agent, drift;
-	bool has_exceptions; /* false: not known */
-	const struct node_exception *exceptions;
-	size_t n_exceptions;
-	const struct node_removal *removals; /* always known: all that are pending */
+	bool has_exceptions;                     /* false: not known */
+	const struct node_exception *exceptions; /* the first NODE_EXCEPTIONS_MAX of them */
+	size_t n_exceptions;                     /* that there are */
+	const struct node_removal *removals;     /* always known: all that are pending */
 	size_t n_removals;
 };
 

@@ -23,6 +23,7 @@ struct place {
 	struct effects *effects;
 	struct engine *engine;
 	struct kube_informer *profiles;
+	struct node_objects *node_objects; /* where the test needs them */
 	int64_t ahead_ms;
 	bool closed;
 };
@@ -96,6 +97,8 @@ static int tear_down(void **state)
 
 	effects_close(p->effects, on_closed, p);
 	kube_informer_close(p->profiles);
+	if (p->node_objects)
+		node_objects_close(p->node_objects);
 	fake_kube_close(p->kube);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 	assert_true(p->closed);
@@ -207,6 +210,52 @@ static void a_node_that_could_not_be_read_is_asked_for_again(void **state)
 	assert_true(engine_node(p->engine, "n1")->away_ready);
 }
 
+static void put_orphans(struct place *p, size_t n)
+{
+	struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+	size_t i;
+
+	req.agent_version = mem_strdup("test");
+	req.kernel_release = mem_strdup("6.1");
+	req.boot_id = mem_strdup("b");
+	req.report.apparmor_enabled = true;
+	req.report.apparmor_reason = mem_strdup("");
+	req.report.items = mem_alloc(n, sizeof(struct sync_status));
+	req.report.n = n;
+	for (i = 0; i < n; i++)
+		req.report.items[i] = (struct sync_status){.name = mem_printf("p%03zu", i),
+							   .uid = mem_strdup(""),
+							   .state = SYNC_STATE_ORPHAN,
+							   .message = mem_strdup(""),
+							   .kernel_mode = mem_strdup("enforce")};
+	memset(req.report_hash, '0', sizeof(req.report_hash) - 1);
+	assert_int_equal(engine_agent_heard(p->engine, "n1", "u-n1", &req, clock_steady_ms()),
+			 REPORT_TAKEN);
+	sync_request_clear(&req);
+}
+
+static void exceptions_that_find_no_place_are_counted(void **state)
+{
+	static const char text[] = "{\"metadata\":{\"name\":\"n1\",\"uid\":\"u-n1\"}}";
+	struct node_objects_spec spec = {0};
+	struct place *p = *state;
+	CLEANUP(js_putp) struct json_object *node = NULL;
+	struct json_object *status;
+	struct err err;
+
+	p->node_objects = node_objects_start(fake_kube_client(p->kube), &spec);
+	effects_bind(p->effects, p->engine, NULL, p->node_objects, p->profiles);
+	fake_kube_settle(p->kube);
+	assert_int_equal(js_parse(text, strlen(text), &node, &err), 0);
+	engine_node_seen(p->engine, node, clock_steady_ms());
+	put_orphans(p, NODE_EXCEPTIONS_MAX + 7);
+	run(p);
+	fake_kube_settle(p->kube);
+	status = js_object(fake_kube_get(p->kube, NODE_OBJECTS_PATH "/n1"), "status");
+	assert_int_equal(js_len(js_array(status, "exceptions")), NODE_EXCEPTIONS_MAX);
+	assert_int_equal(js_i64(status, "exceptionsOmitted", 0), 7);
+}
+
 #define TEST(name_) cmocka_unit_test_setup_teardown(name_, set_up, tear_down)
 
 int main(void)
@@ -215,6 +264,7 @@ int main(void)
 	    TEST(a_deletion_that_nobody_may_ask_about_is_not_asked_about_all_the_time),
 	    TEST(half_an_answer_is_none),
 	    TEST(a_node_that_could_not_be_read_is_asked_for_again),
+	    TEST(exceptions_that_find_no_place_are_counted),
 	};
 
 	return cmocka_run_group_tests_name("effects", tests, NULL, NULL);
