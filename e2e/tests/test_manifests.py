@@ -50,18 +50,20 @@ def may(cluster, account, verb, path):
 # verb, "group resource[/subresource] namespace name"
 NEEDED = [
     *[(verb, "hauberk.dev apparmorprofiles - p") for verb in ("get", "list", "watch", "patch")],
-    ("patch", "hauberk.dev apparmorprofiles/status - p"), ("update", "hauberk.dev apparmorprofiles/finalizers - p"),
+    ("patch", "hauberk.dev apparmorprofiles/status - p"),
     *[(verb, "hauberk.dev apparmornodes - n") for verb in ("get", "list", "watch", "create", "patch")],
     ("patch", "hauberk.dev apparmornodes/status - n"),
-    *[(verb, "core nodes - n") for verb in ("get", "list", "watch")], ("list", "core pods -"), ("get", "core pods default p"),
+    *[(verb, "core nodes - n") for verb in ("get", "list", "watch")], ("list", "core pods -"),
     ("create", "authentication.k8s.io tokenreviews -"),
     ("get", "apiextensions.k8s.io customresourcedefinitions - apparmorprofiles.hauberk.dev"), *[(verb, "core namespaces - hauberk-system") for verb in ("get", "list", "watch")],
-    ("create", "coordination.k8s.io leases hauberk-system"), ("update", "coordination.k8s.io leases hauberk-system hauberk-controller"),
-    ("create", "core secrets hauberk-system"), ("get", "core secrets hauberk-system hauberk-controller-tls"),
-    ("watch", "core secrets hauberk-system hauberk-controller-tls"), ("patch", "core secrets hauberk-system hauberk-controller-tls"),
-    ("create", "core configmaps hauberk-system"), ("patch", "core configmaps hauberk-system hauberk-ca"),
-    *[(verb, "apps controllerrevisions hauberk-system") for verb in ("list", "watch", "create", "delete")],
-    ("create", "core events default"), ("patch", "core events default e"), ("create", "events.k8s.io events default"),
+    ("create", "coordination.k8s.io leases hauberk-system"),
+    *[(verb, "coordination.k8s.io leases hauberk-system hauberk-controller") for verb in ("get", "patch")],
+    ("create", "core secrets hauberk-system"), ("create", "core configmaps hauberk-system"),
+    *[(verb, f"core {what}") for verb in ("get", "list", "watch", "patch")
+      for what in ("secrets hauberk-system hauberk-controller-tls", "configmaps hauberk-system hauberk-ca")],
+    ("create", "apps controllerrevisions hauberk-system"),
+    *[(verb, "apps controllerrevisions hauberk-system r") for verb in ("get", "list", "watch", "patch", "delete")],
+    ("create", "core events default"), ("patch", "core events default e"),
 ]
 
 REFUSED = [
@@ -70,9 +72,19 @@ REFUSED = [
     ("get", "core secrets default hauberk-controller-tls"), ("get", "core configmaps hauberk-system other"), ("list", "core configmaps -"),
     ("patch", "core nodes - n"), ("patch", "core nodes/status - n"), ("get", "core nodes/proxy - n"), ("create", "core pods default"),
     ("delete", "core pods default p"), ("create", "core pods/exec default p"), ("create", "core serviceaccounts/token hauberk-system hauberk-agent"),
-    ("update", "coordination.k8s.io leases hauberk-system other"), ("create", "coordination.k8s.io leases kube-system"),
+    ("patch", "coordination.k8s.io leases hauberk-system other"), ("create", "coordination.k8s.io leases kube-system"),
     ("get", "apiextensions.k8s.io customresourcedefinitions - others.example.com"), ("delete", "apiextensions.k8s.io customresourcedefinitions - apparmorprofiles.hauberk.dev"),
     ("get", "core namespaces default default"), ("list", "core namespaces -"), ("delete", "core namespaces - hauberk-system"), ("create", "core events kube-system"), ("delete", "apps controllerrevisions default"),
+    # What it does with a patch it need not do with an update.
+    *[("update", what) for what in (
+        "hauberk.dev apparmorprofiles/status - p", "hauberk.dev apparmorprofiles/finalizers - p", "hauberk.dev apparmornodes - n",
+        "hauberk.dev apparmornodes/status - n", "coordination.k8s.io leases hauberk-system hauberk-controller",
+        "core secrets hauberk-system hauberk-controller-tls", "core configmaps hauberk-system hauberk-ca",
+        "apps controllerrevisions hauberk-system r", "core events default e")],
+    # Nor does it ask for these.
+    ("get", "hauberk.dev apparmorprofiles/status - p"), ("get", "hauberk.dev apparmornodes/status - n"), ("get", "core pods default p"),
+    ("list", "coordination.k8s.io leases hauberk-system hauberk-controller"), ("create", "events.k8s.io events default"),
+    ("get", "apiextensions.k8s.io customresourcedefinitions - apparmornodes.hauberk.dev"),
 ]
 
 
