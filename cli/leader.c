@@ -65,20 +65,32 @@ static int leader_check_pod(struct cluster *cluster, const char *namespace_, con
 	return answer.outcome == KUBE_OK ? 0 : cluster_fail(&answer, err);
 }
 
+/* What it answers is for this machine alone, and comes with no proof of who says so. */
+static int leader_take_url(struct leader *l, const char *option, const char *url, struct err *err)
+{
+	size_t n = strlen(url);
+
+	if (!http_url_is_loopback(url))
+		return err_set(err, -EINVAL,
+			       "%s has to be http:// and a loopback address of this machine, as in "
+			       "http://127.0.0.1:%d, not %.200s",
+			       option, LEADER_PORT, url);
+	l->url = mem_strndup(url, url[n - 1] == '/' ? n - 1 : n);
+	return 0;
+}
+
 /* The URL, after a port-forward where that is the way. */
 static int leader_reach(struct leader *l, const struct cluster_options *where,
 			const struct leader_options *options, struct err *err)
 {
-	const char *url = options->controller ? options->controller : getenv("HAUBERK_CONTROLLER");
+	const char *env = getenv("HAUBERK_CONTROLLER");
 	CLEANUP(mem_freep) char *pod = NULL;
 	int r;
 
-	if (url && *url) {
-		size_t n = strlen(url);
-
-		l->url = mem_strndup(url, url[n - 1] == '/' ? n - 1 : n);
-		return 0;
-	}
+	if (options->controller && *options->controller)
+		return leader_take_url(l, "--controller", options->controller, err);
+	if (!options->controller && env && *env)
+		return leader_take_url(l, "HAUBERK_CONTROLLER", env, err);
 	r = leader_find_pod(l->cluster, options->namespace_, &pod, err);
 	if (r == 0)
 		r = leader_check_pod(l->cluster, options->namespace_, pod, err);

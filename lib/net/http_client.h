@@ -42,6 +42,9 @@ void http_client_set_connect_to(struct http_client *client, const char *address)
  * CA. */
 void http_client_allow_loopback(struct http_client *client);
 
+/* Is it such a URL? "http://127.0.0.1:8082/v1", with no user in it; not NULL. */
+bool http_url_is_loopback(const char *url);
+
 struct http_request_spec {
 	const char *method; /* GET, POST, ... */
 	const char *url;

@@ -109,17 +109,16 @@ static void http_request_set_tls(struct http_request *req)
 	}
 }
 
-/* "http://127.0.0.1:8082/v1": nothing that could be another machine's name, and no user before it.
- */
-static bool http_request_is_loopback(const struct http_client *client, const char *url)
+/* Nothing that could be another machine's name. */
+bool http_url_is_loopback(const char *url)
 {
-	const char *host = url && str_has_prefix(url, "http://") ? url + strlen("http://") : "";
+	const char *host = str_has_prefix(url, "http://") ? url + strlen("http://") : "";
 	size_t n = strcspn(host, "/?#");
 	const char *port = memrchr(host, ':', n);
 	char address[64];
 	struct in_addr in;
 
-	if (!client->loopback || memchr(host, '@', n))
+	if (memchr(host, '@', n))
 		return false;
 	if (port && host[n - 1] != ']')
 		n = (size_t)(port - host);
@@ -210,7 +209,7 @@ static void http_request_set_method(struct http_request *req, const struct http_
 
 static void http_request_set_up(struct http_request *req, const struct http_request_spec *spec)
 {
-	bool loopback = http_request_is_loopback(req->client, spec->url);
+	bool loopback = req->client->loopback && spec->url && http_url_is_loopback(spec->url);
 
 	if (!req->client->ca_pem && !loopback) {
 		http_request_fail(req, -EINVAL, "no CA certificate is set");

@@ -158,6 +158,31 @@ static void a_url_that_is_given_is_asked(void **state)
 	assert_string_equal(env, get);
 }
 
+static void a_url_that_cannot_be_asked_is_named(void **state)
+{
+	static const char *const urls[] = {"http://10.1.2.3:8082",
+					   "https://127.0.0.1:8082",
+					   "127.0.0.1:8082",
+					   "localhost",
+					   "http://user@127.0.0.1:8082",
+					   "http://127.0.0.1.example.com:8082",
+					   "/"};
+	struct world *w = *state;
+	struct err err;
+	size_t i;
+	char *text;
+
+	for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+		assert_int_equal(ask(w, urls[i], NULL, &text, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "--controller has to be http:// and a loopback"));
+		assert_non_null(strstr(err.msg, urls[i]));
+	}
+	setenv("HAUBERK_CONTROLLER", urls[0], 1);
+	assert_int_equal(ask(w, NULL, NULL, &text, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "HAUBERK_CONTROLLER has to be http://"));
+	assert_non_null(strstr(err.msg, urls[0]));
+}
+
 static void what_it_says_instead_becomes_a_sentence(void **state)
 {
 	static const struct {
@@ -298,6 +323,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    WORLD_TEST(a_url_that_is_given_is_asked),
+	    WORLD_TEST(a_url_that_cannot_be_asked_is_named),
 	    WORLD_TEST(what_it_says_instead_becomes_a_sentence),
 	    WORLD_TEST(a_port_is_forwarded_to_the_pod_that_leads),
 	    WORLD_TEST(what_kubectl_complains_of_is_told),
