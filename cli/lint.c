@@ -337,8 +337,7 @@ static int lint_run(struct lint *l, int argc, char **argv, const struct options_
 	if (r < 0)
 		return command_fail("lint", &err, COMMAND_NO);
 	lint_print(l);
-	return lint_report_count(&l->report, LINT_ERROR) || l->report.n_profiles == 0 ? COMMAND_NO
-										      : COMMAND_OK;
+	return lint_report_is_ok(&l->report) ? COMMAND_OK : COMMAND_NO;
 }
 
 int lint_main(int argc, char **argv)

@@ -60,6 +60,11 @@ size_t lint_report_count(const struct lint_report *report, enum lint_severity se
 	return n;
 }
 
+bool lint_report_is_ok(const struct lint_report *report)
+{
+	return report->n_profiles > 0 && lint_report_count(report, LINT_ERROR) == 0;
+}
+
 /* What is the same on all kernels needs no mention of them. */
 static bool lint_is_everywhere(const struct lint_report *report, const struct lint_finding *f)
 {
@@ -119,7 +124,7 @@ struct json_object *lint_report_json(const struct lint_report *report)
 
 	for (i = 0; i < report->n; i++)
 		js_append(findings, lint_finding_json(report, &report->findings[i]));
-	js_put_bool(obj, "ok", lint_report_count(report, LINT_ERROR) == 0);
+	js_put_bool(obj, "ok", lint_report_is_ok(report));
 	js_put(obj, "profiles", json_object_get(report->profiles));
 	js_put(obj, "findings", findings);
 	return obj;

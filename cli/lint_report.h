@@ -40,6 +40,9 @@ void lint_report_add(struct lint_report *report, const char *file, size_t line, 
 
 size_t lint_report_count(const struct lint_report *report, enum lint_severity severity);
 
+/* May all be applied? Not where nothing was looked at. */
+bool lint_report_is_ok(const struct lint_report *report);
+
 /* file:line:column: error: message [6.1], as compilers print it. */
 void lint_report_print(const struct lint_report *report);
 

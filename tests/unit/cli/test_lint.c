@@ -94,6 +94,32 @@ static void json_holds_what_a_program_wants_to_know(void **state)
 	buf_clear(&out);
 }
 
+static void json_says_ok_where_the_exit_code_does(void **state)
+{
+	static const struct {
+		const char *input;
+		int code;
+	} cases[] = {
+	    {"profile web { /a r, }\n", 0},
+	    {"profile web { dbus, }\n", 0}, /* a warning */
+	    {"profile web { capability foo, }\n", 1},
+	    {"kind: ConfigMap\n", 1},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CLEANUP(js_putp) struct json_object *obj = NULL;
+		struct buf out;
+		struct err err;
+
+		assert_int_equal(lint(cases[i].input, "-o json", &out), cases[i].code);
+		assert_int_equal(js_parse(buf_text(&out), out.len, &obj, &err), 0);
+		assert_int_equal(js_bool(obj, "ok", cases[i].code != 0), cases[i].code == 0);
+		buf_clear(&out);
+	}
+}
+
 static void what_two_kernels_have_in_common_is_told_once(void **state)
 {
 	CLEANUP(js_putp) struct json_object *obj = NULL;
@@ -121,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(exit_code_and_words_say_whether_it_may_be_applied),
 	    cmocka_unit_test(json_holds_what_a_program_wants_to_know),
+	    cmocka_unit_test(json_says_ok_where_the_exit_code_does),
 	    cmocka_unit_test(what_two_kernels_have_in_common_is_told_once),
 	};
 
