@@ -3,9 +3,9 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/str.h"
-#include "base/yml.h"
 #include "cli/command.h"
 #include "cli/leader.h"
+#include "cli/plan_read.h"
 #include "cli/plan_view.h"
 #include "policy/manifest.h"
 
@@ -13,8 +13,7 @@
 #include <string.h>
 
 /*
- * The file is first read as lint reads it, so that what is wrong with it is told with its line;
- * then each AppArmorProfile in it is sent to the leader, which says what applying it would do.
+ * Each AppArmorProfile of the file is sent to the leader, which says what applying it would do.
  */
 
 struct plan_run {
@@ -25,55 +24,17 @@ struct plan_run {
 	struct json_object *plans;
 };
 
-static int plan_take(void *data, struct json_object *doc, size_t line, struct err *err)
-{
-	struct plan_run *run = data;
-	struct json_object *items = js_array(doc, "items"), *object;
-	size_t i;
-
-	if (items) {
-		for (i = 0; i < js_len(items); i++)
-			plan_take(data, js_item(items, i), line, err);
-		return 0;
-	}
-	if (!str_equal(js_str(doc, "kind"), "AppArmorProfile"))
-		return 0;
-	object = js_new();
-	js_put_str(object, "apiVersion", js_str(doc, "apiVersion"));
-	js_put_str(object, "kind", js_str(doc, "kind"));
-	js_put(object, "metadata", js_new());
-	js_put_str(js_object(object, "metadata"), "name", js_str(doc, "metadata.name"));
-	js_put(object, "spec", json_object_get(js_object(doc, "spec")));
-	js_append(run->objects, object);
-	return 0;
-}
-
-static int plan_check(const struct buf *bytes, const char *name, struct err *err)
-{
-	CLEANUP(manifest_clear) struct manifest m = {0};
-	int r = 0;
-
-	manifest_parse(buf_text(bytes), bytes->len, &m);
-	if (m.n_problems > 0)
-		r = err_set(err, -EINVAL, "%s:%zu:%zu: %.400s", name, m.problems[0].line,
-			    m.problems[0].column, m.problems[0].message);
-	return r;
-}
-
-static int plan_read(struct plan_run *run, struct err *err)
+static int plan_read_file(struct plan_run *run, struct err *err)
 {
 	struct buf bytes = BUF_INIT(MANIFEST_MAX);
 	bool input = str_equal(run->file, "-");
-	const char *name = input ? "(standard input)" : run->file;
-	int r = file_read(input ? "/dev/stdin" : run->file, &bytes, err);
+	const char *path = input ? "/dev/stdin" : run->file;
+	int r;
 
+	run->file = input ? "(standard input)" : run->file;
+	r = file_read(path, &bytes, err);
 	if (r == 0)
-		r = plan_check(&bytes, name, err);
-	if (r == 0)
-		r = yml_parse(buf_text(&bytes), bytes.len, plan_take, run, err);
-	if (r == 0 && js_len(run->objects) == 0)
-		r = err_set(err, -EINVAL, "%s holds no AppArmorProfile", name);
-	run->file = name;
+		r = plan_read(run->file, buf_text(&bytes), bytes.len, &run->objects, err);
 	buf_clear(&bytes);
 	return r;
 }
@@ -116,7 +77,7 @@ static void plan_print(const struct plan_run *run)
 static int plan_all(struct plan_run *run)
 {
 	struct err err;
-	int r = plan_read(run, &err);
+	int r = plan_read_file(run, &err);
 
 	if (r == 0)
 		r = plan_ask(run, &err);
@@ -159,7 +120,6 @@ int plan_main(int argc, char **argv)
 		r = err_set(&err, -EINVAL, "--output takes json, not %.40s", run.output);
 	if (r < 0)
 		return command_fail("plan", &err, COMMAND_USAGE);
-	run.objects = js_new_array();
 	run.plans = js_new_array();
 	r = plan_all(&run);
 	json_object_put(run.objects);

@@ -146,13 +146,18 @@ static void manifest_add_profile(struct manifest_reader *r, struct json_object *
 	r->m->profiles[r->m->n_profiles++] = p;
 }
 
+/* An apiVersion without a group is more likely forgotten than somebody else's. */
+bool manifest_is_profile(struct json_object *obj)
+{
+	const char *version = js_str_or_empty(obj, "apiVersion");
+
+	return str_equal(js_str(obj, "kind"), "AppArmorProfile") &&
+	       (!strchr(version, '/') || str_has_prefix(version, "hauberk.dev/"));
+}
+
 static void manifest_take_object(struct manifest_reader *r, struct json_object *doc)
 {
-	const char *version = js_str_or_empty(doc, "apiVersion");
-
-	/* Another project's kind of the same name is not ours to judge. */
-	if (!str_equal(js_str(doc, "kind"), "AppArmorProfile") ||
-	    (strchr(version, '/') && !str_has_prefix(version, "hauberk.dev/"))) {
+	if (!manifest_is_profile(doc)) {
 		r->m->n_other++;
 		return;
 	}

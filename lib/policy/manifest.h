@@ -9,6 +9,7 @@
  */
 
 #include "api/profile.h"
+#include "base/js.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,10 @@ struct manifest {
 /* Read a file's bytes, at most MANIFEST_MAX. What is wrong with them becomes a problem, never a
  * failure, so that one run tells all. */
 void manifest_parse(const char *bytes, size_t n, struct manifest *ret);
+
+/* Is an object in a file an AppArmorProfile of ours, be it a good one or not? Another project's
+ * kind of the same name is not. */
+bool manifest_is_profile(struct json_object *obj);
 
 /* Where a line and column of a profile's policy are in its file. A column of 0 stays 0. */
 void manifest_locate(const struct manifest_profile *p, size_t *line, size_t *column);

@@ -1,6 +1,7 @@
 if(TARGET hauberk_cli)
   hauberk_unit_test(cli/leader hauberk_cli)
   hauberk_unit_test(cli/nodes_view hauberk_cli)
+  hauberk_unit_test(cli/plan_read hauberk_cli)
   hauberk_unit_test(cli/plan_view hauberk_cli)
   hauberk_unit_test(cli/revisions hauberk_cli)
   hauberk_unit_test(cli/rollout hauberk_cli)
