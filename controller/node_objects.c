@@ -477,11 +477,6 @@ bool node_objects_has_synced(const struct node_objects *no)
 	return kube_informer_has_synced(no->informer);
 }
 
-bool node_objects_has(const struct node_objects *no, const char *node_name)
-{
-	return kube_informer_get(no->informer, node_name) != NULL;
-}
-
 static struct node_job *node_job_new(struct node_objects *no, const char *name)
 {
 	struct node_job *job = MEM_NEW(struct node_job);

@@ -47,9 +47,6 @@ struct node_objects *node_objects_start(struct kube_client *client,
 
 bool node_objects_has_synced(const struct node_objects *no);
 
-/* True where the node has an object. */
-bool node_objects_has(const struct node_objects *no, const char *node_name);
-
 /* Bring the object up to date; it is made, owned by the Node, where there is none. Everything is
  * copied. Waits until the objects of before are known. */
 void node_objects_set(struct node_objects *no, const char *node_name, const char *node_uid,

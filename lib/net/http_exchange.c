@@ -236,11 +236,6 @@ const char *http_exchange_path(const struct http_exchange *ex)
 	return ex->path;
 }
 
-const char *http_exchange_query(struct http_exchange *ex, const char *key)
-{
-	return MHD_lookup_connection_value(http_exchange_conn(ex)->mhd, MHD_GET_ARGUMENT_KIND, key);
-}
-
 const char *http_exchange_header(struct http_exchange *ex, const char *name)
 {
 	return MHD_lookup_connection_value(http_exchange_conn(ex)->mhd, MHD_HEADER_KIND, name);

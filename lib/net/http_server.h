@@ -78,8 +78,7 @@ void http_server_close(struct http_server *server, uint64_t timeout_ms, void (*c
 
 /* Of the request; valid until it is answered. */
 const char *http_exchange_method(const struct http_exchange *ex);
-const char *http_exchange_path(const struct http_exchange *ex);             /* without the query */
-const char *http_exchange_query(struct http_exchange *ex, const char *key); /* decoded; or NULL */
+const char *http_exchange_path(const struct http_exchange *ex); /* without the query */
 const char *http_exchange_header(struct http_exchange *ex, const char *name); /* or NULL */
 const char *http_exchange_body(const struct http_exchange *ex, size_t *ret_n);
 bool http_exchange_is_bare(const struct http_exchange *ex); /* wants_body() did not want it */
