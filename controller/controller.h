@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct controller_options {
-	const char *kubeconfig; /* NULL: the pod's service account, or kubectl's own choice */
+	const char *kubeconfig; /* NULL: as kubectl chooses it */
 	const char *context;
 	const char *namespace_;   /* NULL: that of the pod or of the context */
 	const char *identity;     /* of this replica, in the Lease and in Events */

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 	bool version = false;
 	const struct option_def defs[] = {
 	    {"kubeconfig", 0, OPTION_TEXT, &o.kubeconfig, 0, 0, "FILE",
-	     "how to reach the API server (default: the pod's service account)"},
+	     "how to reach the API server (default: as kubectl; in a pod its service account)"},
 	    {"context", 0, OPTION_TEXT, &o.context, 0, 0, "NAME", "a context of the kubeconfig"},
 	    {"namespace", 'n', OPTION_TEXT, &o.namespace_, 0, 0, "NAME",
 	     "where its own objects live (default: $POD_NAMESPACE, or the context's)"},

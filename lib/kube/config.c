@@ -156,17 +156,29 @@ static char *config_first_of(const char *list)
 	return NULL;
 }
 
-static int config_load_home(const char *context, struct kube_config *ret, struct err *err)
+/* Where no file was named and $KUBECONFIG is not set. */
+static int config_load_default(const char *context, struct kube_config *ret, struct err *err)
 {
 	const char *home = getenv("HOME");
 	CLEANUP(mem_freep) char *path = mem_printf("%s/.kube/config", home ? home : "");
+	int r;
 
-	if (access(path, F_OK))
+	if (access(path, F_OK) == 0)
+		return kube_config_load_file(path, context, ret, err);
+	/* A service account has no contexts: to go on with it would be to change another cluster
+	 * than was meant. */
+	if (context)
 		return err_set(err, -ENOENT,
-			       "there is no kubeconfig: neither $KUBECONFIG nor %s, and this is no "
-			       "pod",
-			       path);
-	return kube_config_load_file(path, context, ret, err);
+			       "there is no kubeconfig that could have the context \"%.100s\": "
+			       "neither $KUBECONFIG nor %.200s",
+			       context, path);
+	r = kube_config_load_in_cluster(ret, err);
+	return r == -ENOENT && !getenv("KUBERNETES_SERVICE_HOST")
+		   ? err_set(err, -ENOENT,
+			     "there is no kubeconfig: neither $KUBECONFIG nor %.200s, and this is "
+			     "no pod",
+			     path)
+		   : r;
 }
 
 int kube_config_load(const char *path, const char *context, struct kube_config *ret,
@@ -174,20 +186,15 @@ int kube_config_load(const char *path, const char *context, struct kube_config *
 {
 	const char *list = getenv("KUBECONFIG");
 	CLEANUP(mem_freep) char *first = NULL;
-	int r;
 
 	if (path)
 		return kube_config_load_file(path, context, ret, err);
-	if (list && *list) {
-		first = config_first_of(list);
-		if (!first)
-			return err_set(err, -ENOENT, "no file of KUBECONFIG=%.300s exists", list);
-		return kube_config_load_file(first, context, ret, err);
-	}
-	r = kube_config_load_in_cluster(ret, err);
-	return r == -ENOENT && !getenv("KUBERNETES_SERVICE_HOST")
-		   ? config_load_home(context, ret, err)
-		   : r;
+	if (!list || !*list)
+		return config_load_default(context, ret, err);
+	first = config_first_of(list);
+	if (!first)
+		return err_set(err, -ENOENT, "no file of KUBECONFIG=%.300s exists", list);
+	return kube_config_load_file(first, context, ret, err);
 }
 
 void kube_config_clear(struct kube_config *config)

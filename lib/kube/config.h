@@ -32,10 +32,10 @@ int kube_config_load_in_cluster(struct kube_config *ret, struct err *err);
 int kube_config_load_file(const char *path, const char *context, struct kube_config *ret,
 			  struct err *err);
 
-/* `path` where given; else the first file of $KUBECONFIG (a list with colons) that exists, which is
- * taken alone and not merged with the others; else the pod's service account where this is a pod;
- * else
- * ~/.kube/config. */
+/* As kubectl chooses: `path` where given; else the first file of $KUBECONFIG (a list with colons)
+ * that exists, which is taken alone and not merged with the others; else ~/.kube/config where that
+ * exists; else the pod's service account. -ENOENT where there is none of them, and where `context`
+ * is given and there is no kubeconfig to look it up in. */
 int kube_config_load(const char *path, const char *context, struct kube_config *ret,
 		     struct err *err);
 

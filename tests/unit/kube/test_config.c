@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +19,9 @@ static int make_dir(void **state)
 {
 	(void)state;
 	strcpy(dir, "/tmp/hauberk-config-XXXXXX");
+	unsetenv("KUBECONFIG");
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	unsetenv("KUBERNETES_SERVICE_PORT");
 	return mkdtemp(dir) ? 0 : -1;
 }
 
@@ -122,11 +126,76 @@ static void a_place_with_no_configuration_at_all_is_named(void **state)
 	struct err err;
 
 	(void)state;
-	unsetenv("KUBERNETES_SERVICE_HOST");
 	setenv("HOME", dir, 1);
 	assert_int_equal(kube_config_load_in_cluster(&config, &err), -ENOENT);
 	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "no kubeconfig"));
+}
+
+static void look_like_a_pod(void)
+{
+	setenv("KUBERNETES_SERVICE_HOST", "fd00::1", 1);
+	setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+	setenv("HOME", dir, 1);
+}
+
+static void look_like_no_pod(void)
+{
+	unsetenv("KUBERNETES_SERVICE_HOST");
+	unsetenv("KUBERNETES_SERVICE_PORT");
+}
+
+static void the_kubeconfig_at_home_comes_before_the_service_account(void **state)
+{
+	CLEANUP(mem_freep) char *folder = mem_printf("%s/.kube", dir);
+	CLEANUP(mem_freep) char *path = NULL;
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(mkdir(folder, 0700), 0);
+	path = put(".kube/config", HEAD "clusters: [{name: a, cluster: {server: \"https://home\", "
+					"certificate-authority-data: Q0E=}}]\n"
+					"users: [{name: a, user: {token: t}}]\n");
+	look_like_a_pod();
+	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), 0);
+	assert_string_equal(config.server, "https://home");
+	kube_config_clear(&config);
+	assert_int_equal(kube_config_load(NULL, "b", &config, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "there is no context \"b\""));
+	look_like_no_pod();
+	unlink(path);
+	rmdir(folder);
+}
+
+static void a_pod_without_a_kubeconfig_takes_its_service_account(void **state)
+{
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	look_like_a_pod();
+	/* The files are there where the test itself runs in a pod. */
+	if (kube_config_load(NULL, NULL, &config, &err)) {
+		assert_non_null(strstr(err.msg, "/serviceaccount/ca.crt"));
+	} else {
+		assert_string_equal(config.server, "https://[fd00::1]:443");
+		kube_config_clear(&config);
+	}
+	look_like_no_pod();
+}
+
+static void a_context_needs_a_kubeconfig(void **state)
+{
+	struct kube_config config;
+	struct err err;
+
+	(void)state;
+	look_like_a_pod();
+	assert_int_equal(kube_config_load(NULL, "production", &config, &err), -ENOENT);
+	assert_non_null(
+	    strstr(err.msg, "no kubeconfig that could have the context \"production\""));
+	look_like_no_pod();
 }
 
 int main(void)
@@ -136,6 +205,9 @@ int main(void)
 	    cmocka_unit_test(a_tls_name_is_verified_while_the_address_is_dialled),
 	    cmocka_unit_test(the_first_file_of_the_list_that_exists_is_taken),
 	    cmocka_unit_test(a_place_with_no_configuration_at_all_is_named),
+	    cmocka_unit_test(the_kubeconfig_at_home_comes_before_the_service_account),
+	    cmocka_unit_test(a_pod_without_a_kubeconfig_takes_its_service_account),
+	    cmocka_unit_test(a_context_needs_a_kubeconfig),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
