@@ -30,7 +30,8 @@ int cluster_open(const struct cluster_options *options, struct cluster **ret, st
 {
 	struct cluster_owner *owner;
 	struct kube_config config;
-	int r = kube_config_load(options->kubeconfig, options->context, &config, err);
+	int r = kube_config_load(options->kubeconfig, options->context, KUBE_CONFIG_FOR_PERSON,
+				 &config, err);
 
 	if (r < 0)
 		return r;

@@ -448,7 +448,7 @@ static int controller_connect(struct controller *c, struct err *err)
 {
 	const struct controller_options *o = c->options;
 	struct kube_config config;
-	int r = kube_config_load(o->kubeconfig, o->context, &config, err);
+	int r = kube_config_load(o->kubeconfig, o->context, KUBE_CONFIG_FOR_SERVICE, &config, err);
 
 	if (r < 0)
 		return r;

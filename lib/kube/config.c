@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "kube/exec_credential.h"
 #include "kube/kubeconfig.h"
 
 #include <stdlib.h>
@@ -74,7 +75,26 @@ static void config_use_tls_name(struct kube_config *config, const char *tls_serv
 	mem_replace(&config->server, server);
 }
 
-static int config_from_kubeconfig(struct kubeconfig *kc, const char *dir,
+/* What stands in the kubeconfig comes before what the plugin would give, as in kubectl. */
+static int config_log_in(struct kubeconfig *kc, const char *dir, enum kube_config_for whom,
+			 struct kube_config *config, struct err *err)
+{
+	char **command;
+
+	if (!kc->exec || config->token || config->token_file || config->cert_pem)
+		return 0;
+	command = &kc->exec->argv[0];
+	if (whom != KUBE_CONFIG_FOR_PERSON)
+		return err_set(err, -EINVAL,
+			       "exec: the credential that %.100s gives would expire while this "
+			       "program runs; use a token, tokenFile or a client certificate",
+			       *command);
+	if (strchr(*command, '/'))
+		mem_replace(command, config_path(dir, *command));
+	return exec_credential_get(kc, config, err);
+}
+
+static int config_from_kubeconfig(struct kubeconfig *kc, const char *dir, enum kube_config_for whom,
 				  struct kube_config *config, struct err *err)
 {
 	if (config_pem(dir, &kc->ca_data, kc->ca_file, &config->ca_pem, err) ||
@@ -85,13 +105,15 @@ static int config_from_kubeconfig(struct kubeconfig *kc, const char *dir,
 	config->token = STEAL(kc->token);
 	config->token_file = kc->token_file ? config_path(dir, kc->token_file) : NULL;
 	config->namespace_ = kc->namespace_ ? STEAL(kc->namespace_) : mem_strdup("default");
+	if (config_log_in(kc, dir, whom, config, err))
+		return err->code;
 	if (kc->tls_server_name)
 		config_use_tls_name(config, kc->tls_server_name);
 	return 0;
 }
 
-int kube_config_load_file(const char *path, const char *context, struct kube_config *ret,
-			  struct err *err)
+int kube_config_load_file(const char *path, const char *context, enum kube_config_for whom,
+			  struct kube_config *ret, struct err *err)
 {
 	CLEANUP(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
 	CLEANUP(mem_freep) char *dir = mem_strndup(path, strlen(path));
@@ -107,7 +129,7 @@ int kube_config_load_file(const char *path, const char *context, struct kube_con
 		return err->code;
 	if (kubeconfig_parse(buf_text(&text), text.len, context, &kc, err))
 		return err_wrap(err, "%s", path);
-	if (config_from_kubeconfig(&kc, dir, &config, err)) {
+	if (config_from_kubeconfig(&kc, dir, whom, &config, err)) {
 		kube_config_clear(&config);
 		return err_wrap(err, "%s", path);
 	}
@@ -157,14 +179,15 @@ static char *config_first_of(const char *list)
 }
 
 /* Where no file was named and $KUBECONFIG is not set. */
-static int config_load_default(const char *context, struct kube_config *ret, struct err *err)
+static int config_load_default(const char *context, enum kube_config_for whom,
+			       struct kube_config *ret, struct err *err)
 {
 	const char *home = getenv("HOME");
 	CLEANUP(mem_freep) char *path = mem_printf("%s/.kube/config", home ? home : "");
 	int r;
 
 	if (access(path, F_OK) == 0)
-		return kube_config_load_file(path, context, ret, err);
+		return kube_config_load_file(path, context, whom, ret, err);
 	/* A service account has no contexts: to go on with it would be to change another cluster
 	 * than was meant. */
 	if (context)
@@ -181,20 +204,20 @@ static int config_load_default(const char *context, struct kube_config *ret, str
 		   : r;
 }
 
-int kube_config_load(const char *path, const char *context, struct kube_config *ret,
-		     struct err *err)
+int kube_config_load(const char *path, const char *context, enum kube_config_for whom,
+		     struct kube_config *ret, struct err *err)
 {
 	const char *list = getenv("KUBECONFIG");
 	CLEANUP(mem_freep) char *first = NULL;
 
 	if (path)
-		return kube_config_load_file(path, context, ret, err);
+		return kube_config_load_file(path, context, whom, ret, err);
 	if (!list || !*list)
-		return config_load_default(context, ret, err);
+		return config_load_default(context, whom, ret, err);
 	first = config_first_of(list);
 	if (!first)
 		return err_set(err, -ENOENT, "no file of KUBECONFIG=%.300s exists", list);
-	return kube_config_load_file(first, context, ret, err);
+	return kube_config_load_file(first, context, whom, ret, err);
 }
 
 void kube_config_clear(struct kube_config *config)

@@ -48,8 +48,8 @@ static const struct kubeconfig_refusal kubeconfig_cluster_refusals[] = {
 };
 
 static const struct kubeconfig_refusal kubeconfig_user_refusals[] = {
-    {"exec", "credential plugins are not supported; use a token or a client certificate"},
-    {"auth-provider", "credential plugins are not supported; use a token or a client certificate"},
+    {"auth-provider", "kubectl does not know it any more; use exec, a token or a client "
+		      "certificate"},
     {"username", "the API server takes no passwords any more; use a token or a client certificate"},
     {"password", "the API server takes no passwords any more; use a token or a client certificate"},
     {"as", "impersonation is not supported"},
@@ -140,6 +140,135 @@ static int kubeconfig_cluster(struct json_object *cluster, struct kubeconfig *kc
 	return 0;
 }
 
+static int kubeconfig_exec_version(struct json_object *obj, struct kubeconfig_exec *exec,
+				   struct err *err)
+{
+	const char *version = js_str_or_empty(obj, "apiVersion");
+
+	if (str_equal(version, KUBECONFIG_EXEC_V1))
+		exec->api_version = KUBECONFIG_EXEC_V1;
+	else if (str_equal(version, KUBECONFIG_EXEC_V1BETA1))
+		exec->api_version = KUBECONFIG_EXEC_V1BETA1;
+	else
+		return err_set(err, -EINVAL,
+			       "apiVersion \"%.100s\" is neither " KUBECONFIG_EXEC_V1
+			       " nor " KUBECONFIG_EXEC_V1BETA1,
+			       version);
+	return 0;
+}
+
+/* The command and its arguments. */
+static int kubeconfig_exec_argv(struct json_object *obj, struct kubeconfig_exec *exec,
+				struct err *err)
+{
+	struct json_object *args = js_array(obj, "args");
+	const char *command = js_str_or_empty(obj, "command");
+	size_t i;
+
+	if (!*command)
+		return err_set(err, -EINVAL, "command is missing");
+	if (js_get(obj, "args") && !args)
+		return err_set(err, -EINVAL, "args is no list");
+	exec->argv = mem_alloc(js_len(args) + 2, sizeof(*exec->argv));
+	exec->argv[0] = mem_strdup(command);
+	for (i = 0; i < js_len(args); i++) {
+		struct json_object *arg = js_item(args, i);
+		const char *text = json_object_get_string(arg);
+
+		if (!json_object_is_type(arg, json_type_string) ||
+		    strlen(text) != (size_t)json_object_get_string_len(arg))
+			return err_set(err, -EINVAL, "args[%zu] is no text", i);
+		exec->argv[i + 1] = mem_strdup(text);
+	}
+	return 0;
+}
+
+static int kubeconfig_exec_env(struct json_object *obj, struct kubeconfig_exec *exec,
+			       struct err *err)
+{
+	struct json_object *env = js_array(obj, "env");
+	size_t i;
+
+	if (js_get(obj, "env") && !env)
+		return err_set(err, -EINVAL, "env is no list");
+	exec->env = mem_alloc(js_len(env) + 1, sizeof(*exec->env));
+	for (i = 0; i < js_len(env); i++) {
+		struct json_object *item = js_item(env, i);
+		const char *name = js_str_or_empty(item, "name");
+		const char *value = js_str(item, "value");
+
+		if (!*name || strchr(name, '='))
+			return err_set(err, -EINVAL, "env[%zu] has no name, or one with =", i);
+		if (js_get(item, "value") && !value)
+			return err_set(err, -EINVAL, "env: the value of %.100s is no text", name);
+		exec->env[exec->n_env++] = mem_printf("%s=%s", name, value ? value : "");
+	}
+	return 0;
+}
+
+static int kubeconfig_exec_interactive(struct json_object *obj, struct kubeconfig_exec *exec,
+				       struct err *err)
+{
+	static const char *const words[] = {
+	    [KUBECONFIG_INTERACTIVE_IF_AVAILABLE] = "IfAvailable",
+	    [KUBECONFIG_INTERACTIVE_NEVER] = "Never",
+	    [KUBECONFIG_INTERACTIVE_ALWAYS] = "Always",
+	};
+	const char *mode = js_str_or_empty(obj, "interactiveMode");
+	size_t i;
+
+	/* v1beta1 is from before this field. */
+	if (!js_get(obj, "interactiveMode") &&
+	    str_equal(exec->api_version, KUBECONFIG_EXEC_V1BETA1))
+		mode = words[KUBECONFIG_INTERACTIVE_IF_AVAILABLE];
+	for (i = 0; i < COUNT(words); i++)
+		if (str_equal(mode, words[i])) {
+			exec->interactive = (enum kubeconfig_interactive)i;
+			return 0;
+		}
+	return err_set(err, -EINVAL,
+		       "interactiveMode \"%.100s\" is neither Never, IfAvailable nor Always", mode);
+}
+
+static void kubeconfig_exec_free(struct kubeconfig_exec *exec)
+{
+	size_t i;
+
+	if (!exec)
+		return;
+	for (i = 0; exec->argv && exec->argv[i]; i++)
+		free(exec->argv[i]);
+	for (i = 0; i < exec->n_env; i++)
+		free(exec->env[i]);
+	free(exec->argv);
+	free(exec->env);
+	free(exec->install_hint);
+	json_object_put(exec->cluster_config);
+	free(exec);
+}
+
+static int kubeconfig_exec(struct json_object *user, struct json_object *cluster,
+			   struct kubeconfig *kc, struct err *err)
+{
+	struct json_object *obj = js_get(user, "exec");
+	struct json_object *provide = js_get(obj, "provideClusterInfo");
+	struct kubeconfig_exec *exec;
+
+	if (!obj)
+		return 0;
+	exec = kc->exec = MEM_NEW(struct kubeconfig_exec);
+	if (kubeconfig_exec_version(obj, exec, err) || kubeconfig_exec_argv(obj, exec, err) ||
+	    kubeconfig_exec_env(obj, exec, err) || kubeconfig_exec_interactive(obj, exec, err))
+		return err_wrap(err, "exec");
+	if (provide && !json_object_is_type(provide, json_type_boolean))
+		return err_set(err, -EINVAL, "exec: provideClusterInfo is neither true nor false");
+	exec->provide_cluster_info = js_bool(obj, "provideClusterInfo", false);
+	exec->install_hint = kubeconfig_text(obj, "installHint");
+	exec->cluster_config = json_object_get(kubeconfig_find(
+	    cluster, "extensions", "client.authentication.k8s.io/exec", "extension"));
+	return 0;
+}
+
 static int kubeconfig_user(struct json_object *user, struct kubeconfig *kc, struct err *err)
 {
 	if (kubeconfig_refuse(user, kubeconfig_user_refusals, COUNT(kubeconfig_user_refusals),
@@ -176,7 +305,7 @@ static int kubeconfig_context(struct json_object *doc, const char *name, struct 
 	kc->namespace_ = kubeconfig_text(context, "namespace");
 	if (kubeconfig_cluster(cluster, kc, err))
 		return err_wrap(err, "cluster \"%.100s\"", cluster_name);
-	if (user && kubeconfig_user(user, kc, err))
+	if (user && (kubeconfig_user(user, kc, err) || kubeconfig_exec(user, cluster, kc, err)))
 		return err_wrap(err, "user \"%.100s\"", user_name);
 	return 0;
 }
@@ -212,5 +341,6 @@ void kubeconfig_clear(struct kubeconfig *kc)
 
 	for (i = 0; i < COUNT(texts); i++)
 		free(texts[i]);
+	kubeconfig_exec_free(kc->exec);
 	*kc = (struct kubeconfig){0};
 }

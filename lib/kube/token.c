@@ -16,8 +16,7 @@ static void token_replace(char **text, char *value)
 	mem_replace(text, value);
 }
 
-/* A header takes printable ASCII alone; anything else would end the header or the request. */
-static bool token_is_fit(const char *text)
+bool token_is_fit(const char *text)
 {
 	const char *s;
 

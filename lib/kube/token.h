@@ -20,6 +20,10 @@ struct token {
 	int64_t looked_ms;
 };
 
+/* True for printable ASCII, at least one character: a header takes nothing else, for it would end
+ * the header or the request. */
+bool token_is_fit(const char *text);
+
 /* Both may be NULL; the file wins. An error where there is a file and it cannot be read. */
 int token_init(struct token *token, const char *file, const char *text, int64_t now_ms,
 	       struct err *err);

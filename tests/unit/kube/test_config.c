@@ -56,14 +56,16 @@ static void files_are_found_beside_the_kubeconfig(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(kube_config_load_file(path, NULL, &config, &err), 0);
+	assert_int_equal(kube_config_load_file(path, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err),
+			 0);
 	assert_string_equal(config.ca_pem, "the CA");
 	assert_string_equal(config.token_file, token);
 	assert_string_equal(config.namespace_, "default");
 	assert_null(config.connect_to);
 	kube_config_clear(&config);
 	unlink(ca);
-	assert_int_equal(kube_config_load_file(path, NULL, &config, &err), -ENOENT);
+	assert_int_equal(kube_config_load_file(path, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err),
+			 -ENOENT);
 	assert_non_null(strstr(err.msg, "ca.crt"));
 }
 
@@ -91,7 +93,7 @@ static void a_tls_name_is_verified_while_the_address_is_dialled(void **state)
 		struct kube_config config;
 		struct err err;
 
-		if (kube_config_load_file(path, NULL, &config, &err))
+		if (kube_config_load_file(path, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err))
 			fail_msg("%s", err.msg);
 		assert_string_equal(config.server, cases[i].server);
 		assert_string_equal(config.connect_to, cases[i].connect_to);
@@ -112,11 +114,12 @@ static void the_first_file_of_the_list_that_exists_is_taken(void **state)
 
 	(void)state;
 	setenv("KUBECONFIG", list, 1);
-	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), 0);
+	assert_int_equal(kube_config_load(NULL, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err), 0);
 	assert_string_equal(config.server, "https://second");
 	kube_config_clear(&config);
 	unlink(path);
-	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), -ENOENT);
+	assert_int_equal(kube_config_load(NULL, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err),
+			 -ENOENT);
 	unsetenv("KUBECONFIG");
 }
 
@@ -128,7 +131,8 @@ static void a_place_with_no_configuration_at_all_is_named(void **state)
 	(void)state;
 	setenv("HOME", dir, 1);
 	assert_int_equal(kube_config_load_in_cluster(&config, &err), -ENOENT);
-	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), -ENOENT);
+	assert_int_equal(kube_config_load(NULL, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err),
+			 -ENOENT);
 	assert_non_null(strstr(err.msg, "no kubeconfig"));
 }
 
@@ -158,10 +162,11 @@ static void the_kubeconfig_at_home_comes_before_the_service_account(void **state
 					"certificate-authority-data: Q0E=}}]\n"
 					"users: [{name: a, user: {token: t}}]\n");
 	look_like_a_pod();
-	assert_int_equal(kube_config_load(NULL, NULL, &config, &err), 0);
+	assert_int_equal(kube_config_load(NULL, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err), 0);
 	assert_string_equal(config.server, "https://home");
 	kube_config_clear(&config);
-	assert_int_equal(kube_config_load(NULL, "b", &config, &err), -EINVAL);
+	assert_int_equal(kube_config_load(NULL, "b", KUBE_CONFIG_FOR_PERSON, &config, &err),
+			 -EINVAL);
 	assert_non_null(strstr(err.msg, "there is no context \"b\""));
 	look_like_no_pod();
 	unlink(path);
@@ -176,7 +181,7 @@ static void a_pod_without_a_kubeconfig_takes_its_service_account(void **state)
 	(void)state;
 	look_like_a_pod();
 	/* The files are there where the test itself runs in a pod. */
-	if (kube_config_load(NULL, NULL, &config, &err)) {
+	if (kube_config_load(NULL, NULL, KUBE_CONFIG_FOR_SERVICE, &config, &err)) {
 		assert_non_null(strstr(err.msg, "/serviceaccount/ca.crt"));
 	} else {
 		assert_string_equal(config.server, "https://[fd00::1]:443");
@@ -192,7 +197,8 @@ static void a_context_needs_a_kubeconfig(void **state)
 
 	(void)state;
 	look_like_a_pod();
-	assert_int_equal(kube_config_load(NULL, "production", &config, &err), -ENOENT);
+	assert_int_equal(
+	    kube_config_load(NULL, "production", KUBE_CONFIG_FOR_PERSON, &config, &err), -ENOENT);
 	assert_non_null(
 	    strstr(err.msg, "no kubeconfig that could have the context \"production\""));
 	look_like_no_pod();

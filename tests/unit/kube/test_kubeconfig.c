@@ -1,5 +1,7 @@
 #include "kube/kubeconfig.h"
 
+#include "base/js.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,8 +120,7 @@ static void what_is_refused_is_named(void **state)
 	    {CLUSTER "current-context: nowhere\n", "there is no context \"nowhere\""},
 	    {CONTEXT USER(""), "names a cluster that is not there"},
 	    {CLUSTER CONTEXT, "names a user that is not there"},
-	    {CLUSTER CONTEXT USER("exec: {command: aws}"), "user \"u\": exec: credential plugins"},
-	    {CLUSTER CONTEXT USER("auth-provider: {name: oidc}"), "credential plugins"},
+	    {CLUSTER CONTEXT USER("auth-provider: {name: oidc}"), "does not know it any more"},
 	    {CLUSTER CONTEXT USER("username: admin, password: x"), "no passwords"},
 	    {CLUSTER CONTEXT USER("as: admin"), "impersonation"},
 	    {CLUSTER CONTEXT USER("as-groups: [system:masters]"), "impersonation"},
@@ -162,6 +163,102 @@ static void what_is_off_does_not_count_as_set(void **state)
 	kubeconfig_clear(&kc);
 }
 
+#define EXEC(fields_) USER("exec: {" fields_ "}")
+#define V1 "apiVersion: client.authentication.k8s.io/v1, "
+#define V1BETA1 "apiVersion: client.authentication.k8s.io/v1beta1, "
+#define NEVER "interactiveMode: Never, "
+
+static void a_credential_plugin_is_picked_apart(void **state)
+{
+	struct kubeconfig kc;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(
+	    parse(CLUSTER
+		  "    extensions:\n"
+		  "    - name: client.authentication.k8s.io/exec\n"
+		  "      extension: {audience: x}\n" CONTEXT EXEC(
+		      V1 "interactiveMode: Always, command: bin/aws, args: [eks, get-token], "
+			 "env: [{name: A, value: b=c}, {name: E}], installHint: get it, "
+			 "provideClusterInfo: true"),
+		  NULL, &kc, &err),
+	    0);
+	assert_string_equal(kc.exec->api_version, KUBECONFIG_EXEC_V1);
+	assert_string_equal(kc.exec->argv[0], "bin/aws");
+	assert_string_equal(kc.exec->argv[1], "eks");
+	assert_string_equal(kc.exec->argv[2], "get-token");
+	assert_null(kc.exec->argv[3]);
+	assert_int_equal(kc.exec->n_env, 2);
+	assert_string_equal(kc.exec->env[0], "A=b=c");
+	assert_string_equal(kc.exec->env[1], "E=");
+	assert_null(kc.exec->env[2]);
+	assert_string_equal(kc.exec->install_hint, "get it");
+	assert_true(kc.exec->provide_cluster_info);
+	assert_string_equal(js_print(kc.exec->cluster_config, NULL), "{\"audience\":\"x\"}");
+	assert_int_equal(kc.exec->interactive, KUBECONFIG_INTERACTIVE_ALWAYS);
+	kubeconfig_clear(&kc);
+}
+
+static void a_plugin_of_v1beta1_may_leave_out_nearly_everything(void **state)
+{
+	struct kubeconfig kc;
+	struct err err;
+
+	(void)state;
+	/* As `aws eks update-kubeconfig` writes it. */
+	assert_int_equal(parse(CLUSTER CONTEXT EXEC(V1BETA1 "command: aws, args: null, env: null"),
+			       NULL, &kc, &err),
+			 0);
+	assert_string_equal(kc.exec->api_version, KUBECONFIG_EXEC_V1BETA1);
+	assert_null(kc.exec->argv[1]);
+	assert_null(kc.exec->env[0]);
+	assert_null(kc.exec->install_hint);
+	assert_null(kc.exec->cluster_config);
+	assert_false(kc.exec->provide_cluster_info);
+	assert_int_equal(kc.exec->interactive, KUBECONFIG_INTERACTIVE_IF_AVAILABLE);
+	kubeconfig_clear(&kc);
+}
+
+static void what_is_wrong_with_a_plugin_is_named(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+	    {USER("exec: aws"), "user \"u\": exec: apiVersion \"\" is neither"},
+	    {EXEC("command: aws"), "exec: apiVersion \"\" is neither"},
+	    {EXEC("apiVersion: client.authentication.k8s.io/v1alpha1, command: aws"),
+	     "v1alpha1\" is neither"},
+	    {EXEC(V1 NEVER), "exec: command is missing"},
+	    {EXEC(V1 NEVER "command: 1"), "exec: command is missing"},
+	    {EXEC(V1 NEVER "command: aws, args: eks"), "exec: args is no list"},
+	    {EXEC(V1 NEVER "command: aws, args: [eks, 1]"), "exec: args[1] is no text"},
+	    {EXEC(V1 NEVER "command: aws, args: [\"a\\0b\"]"), "exec: args[0] is no text"},
+	    {EXEC(V1 NEVER "command: aws, env: {A: b}"), "exec: env is no list"},
+	    {EXEC(V1 NEVER "command: aws, env: [{value: b}]"), "exec: env[0] has no name"},
+	    {EXEC(V1 NEVER "command: aws, env: [{name: a=b, value: b}]"), "exec: env[0] has no"},
+	    {EXEC(V1 NEVER "command: aws, env: [{name: A, value: 1}]"),
+	     "the value of A is no text"},
+	    {EXEC(V1 "command: aws"), "exec: interactiveMode \"\" is neither"},
+	    {EXEC(V1 "command: aws, interactiveMode: Sometimes"), "\"Sometimes\" is neither"},
+	    {EXEC(V1BETA1 "command: aws, interactiveMode: 1"), "exec: interactiveMode"},
+	    {EXEC(V1 NEVER "command: aws, provideClusterInfo: maybe"), "exec: provideClusterInfo"},
+	};
+	struct kubeconfig kc;
+	struct err err;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[1024];
+
+		snprintf(text, sizeof(text), CLUSTER CONTEXT "%s", cases[i].text);
+		assert_int_equal(parse(text, NULL, &kc, &err), -EINVAL);
+		if (!strstr(err.msg, cases[i].words))
+			fail_msg("\"%s\" does not say \"%s\"", err.msg, cases[i].words);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +269,9 @@ int main(void)
 	    cmocka_unit_test(json_is_yaml),
 	    cmocka_unit_test(what_is_refused_is_named),
 	    cmocka_unit_test(what_is_off_does_not_count_as_set),
+	    cmocka_unit_test(a_credential_plugin_is_picked_apart),
+	    cmocka_unit_test(a_plugin_of_v1beta1_may_leave_out_nearly_everything),
+	    cmocka_unit_test(what_is_wrong_with_a_plugin_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 hauberk_unit_test(kube/client hauberk_kube ssl)
 hauberk_unit_test(kube/config hauberk_kube)
 hauberk_unit_test(kube/event_rules hauberk_kube)
+hauberk_unit_test(kube/exec_credential hauberk_kube)
 hauberk_unit_test(kube/kubeconfig hauberk_kube)
 hauberk_unit_test(kube/lease_rules hauberk_kube)
 hauberk_unit_test(kube/patch hauberk_kube)
