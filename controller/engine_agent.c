@@ -170,35 +170,25 @@ bool engine_is_orphan(struct engine *e, const struct node *node, const struct sy
 	return !p || !p->selected;
 }
 
-static size_t engine_count_orphans(struct engine *e, const struct node *node)
-{
-	size_t n = 0, i;
-
-	for (i = 0; i < node->report.n; i++)
-		n += engine_is_orphan(e, node, node->report.items[i]);
-	return n;
-}
-
-/* Is it the same profiles that somebody changed? */
-static bool engine_is_same_drift(const struct node_report *before, const struct node_report *after)
+/* All that one report calls so, the other one does too. */
+static bool engine_has_all_of(const struct node_report *a, const struct node_report *b,
+			      enum sync_state state)
 {
 	size_t i;
 
-	for (i = 0; i < before->n; i++) {
-		const struct sync_status *now = engine_report_find(after, before->items[i]->name);
+	for (i = 0; i < b->n; i++) {
+		const struct sync_status *other = engine_report_find(a, b->items[i]->name);
 
-		if (before->items[i]->state == SYNC_STATE_DRIFTED &&
-		    (!now || now->state != SYNC_STATE_DRIFTED))
-			return false;
-	}
-	for (i = 0; i < after->n; i++) {
-		const struct sync_status *was = engine_report_find(before, after->items[i]->name);
-
-		if (after->items[i]->state == SYNC_STATE_DRIFTED &&
-		    (!was || was->state != SYNC_STATE_DRIFTED))
+		if (b->items[i]->state == state && (!other || other->state != state))
 			return false;
 	}
 	return true;
+}
+
+static bool engine_has_same(const struct node_report *a, const struct node_report *b,
+			    enum sync_state state)
+{
+	return engine_has_all_of(a, b, state) && engine_has_all_of(b, a, state);
 }
 
 /* A profile that its node's report speaks of has a placement there, chosen or not. */
@@ -272,7 +262,6 @@ static struct node_report engine_take_report(struct engine *e, struct node *node
 					     struct sync_request *req)
 {
 	struct node_report before = node->report;
-	size_t orphans = engine_count_orphans(e, node);
 	bool first = !node->reported;
 
 	node->reported = true;
@@ -283,8 +272,8 @@ static struct node_report engine_take_report(struct engine *e, struct node *node
 	if (first)
 		engine_mark_deletions(e); /* may wait for what it says */
 	if (first || before.apparmor_enabled != node->report.apparmor_enabled ||
-	    orphans != engine_count_orphans(e, node) ||
-	    !engine_is_same_drift(&before, &node->report))
+	    !engine_has_same(&before, &node->report, SYNC_STATE_ORPHAN) ||
+	    !engine_has_same(&before, &node->report, SYNC_STATE_DRIFTED))
 		node->facts_dirty = true;
 	engine_removals_settle(e, node);
 	return before;

@@ -80,6 +80,43 @@ static void what_goes_while_all_is_uninstalled_is_not_made_again(void **state)
 	assert_int_equal(fleet.n_node_writes, 0);
 }
 
+/* It holds one profile that no object asks for. */
+static void reports_orphan(const char *profile, const char *report_hash)
+{
+	struct node *n0 = engine_node(fleet.engine, "n0");
+	struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+	struct sync_status *s = req.report.items = MEM_NEW(struct sync_status);
+
+	req.agent_version = mem_strdup(n0->agent_version);
+	req.kernel_release = mem_strdup(n0->kernel_release);
+	req.boot_id = mem_strdup(n0->boot_id);
+	memcpy(req.features, n0->features, sizeof(req.features));
+	memset(req.report_hash, *report_hash, sizeof(req.report_hash) - 1);
+	req.report.apparmor_enabled = true;
+	req.report.apparmor_reason = mem_strdup("");
+	req.report.n = 1;
+	s->name = mem_strdup(profile);
+	s->uid = mem_strdup("");
+	s->message = mem_strdup("");
+	s->kernel_mode = mem_strdup("enforce");
+	s->state = SYNC_STATE_ORPHAN;
+	engine_agent_heard(fleet.engine, "n0", "u-n0", &req, fleet.now_ms);
+	sync_request_clear(&req);
+	run();
+}
+
+static void that_another_one_is_orphaned_is_written(void **state)
+{
+	(void)state;
+	reports_orphan("gone", "1");
+	assert_int_equal(fleet.n_node_writes, 1);
+	written("n0");
+	reports_orphan("gone", "2");
+	assert_int_equal(fleet.n_node_writes, 0);
+	reports_orphan("lost", "3");
+	assert_int_equal(fleet.n_node_writes, 1);
+}
+
 /* The report does not come again. As an agent does, it says only the hash where it was not asked
  * for the text. */
 static void brings(const char *node, const char *text, bool asked)
@@ -129,6 +166,7 @@ int main(void)
 	    T(an_object_that_somebody_deleted_is_written_again_once),
 	    T(nothing_is_written_of_a_node_that_nothing_is_known_of),
 	    T(what_goes_while_all_is_uninstalled_is_not_made_again),
+	    T(that_another_one_is_orphaned_is_written),
 	    T(that_a_feature_set_is_refused_is_written_and_that_it_is_not_any_more),
 	};
 
