@@ -20,9 +20,7 @@
  *  - Its body goes into the engine as facts, and the poll waits on `pending` for the engine's run.
  *  - sync_server_release(): where there is something to say it is answered, else it is held.
  *  - The engine changes the node's set: sync_server_set_changed() puts it back on `pending`.
- *  - Nothing happens until SYNC_SERVER_HOLD_MS after it came: it is answered without a set, and so
- *    are those whose time is nearly over. Their agents ask again together, too: many polls in one
- *    turn of the loop cost less than half of as many that come one by one.
+ *  - Nothing happens until SYNC_SERVER_HOLD_MS after it came: it is answered without a set.
  *
  * What else can happen:
  *
@@ -44,7 +42,6 @@ enum {
 	SYNC_SERVER_BODY_MS = 15 * 1000,
 	SYNC_SERVER_IDLE_MS = 100 * 1000, /* above the 90 s that Go clients keep a connection */
 	SYNC_SERVER_BATCH = 256,          /* answers in one turn of the loop */
-	SYNC_SERVER_NEARLY = 64, /* what part of its time may be left of one that is over */
 	SYNC_SERVER_DRAIN_MS = 5000,
 	SYNC_SERVER_ENCLOSED = 128,    /* artefacts that come with one set */
 	SYNC_SERVER_BODIES = 64 << 20, /* bytes of requests that are not decoded yet */
@@ -211,13 +208,12 @@ static void sync_server_arm(struct sync_server *server)
 static void sync_server_on_timer(uv_timer_t *timer)
 {
 	struct sync_server *server = container_of(timer, struct sync_server, timer);
-	int64_t due = clock_mono_ms() + server->hold_ms / SYNC_SERVER_NEARLY;
-	int n = 0;
+	int64_t now = clock_mono_ms();
 
 	LIST_FOREACH(item, &server->ages) {
 		struct poll *p = container_of(item, struct poll, age);
 
-		if (p->deadline_ms > due || n++ == SYNC_SERVER_BATCH)
+		if (p->deadline_ms > now)
 			break;
 		list_remove(&p->age);
 		if (p->is_held)
