@@ -11,7 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TASKS_LABEL_MAX = 16384, TASKS_CGROUP_MAX = 16384, TASKS_COMM_MAX = 64 };
+enum {
+	TASKS_LABEL_MAX = 16384,
+	TASKS_CGROUP_MAX = 16384,
+	TASKS_COMM_MAX = 64,
+	TASKS_STAT_MAX = 2048, /* 52 numbers of at most 20 digits, and comm */
+};
 
 struct tasks_walk {
 	const struct map *uses;
@@ -31,6 +36,39 @@ static void tasks_closedir(DIR **dir)
 {
 	if (*dir)
 		closedir(*dir);
+}
+
+/* The errors of a task that has ended meanwhile. All others, such as for want of a descriptor or of
+ * memory, say nothing about the task. */
+static bool tasks_is_gone(int r)
+{
+	return r == -ENOENT || r == -ESRCH;
+}
+
+static int tasks_fail(const struct tasks_walk *w, int r, const char *what, struct err *err)
+{
+	return err_set(err, r, "cannot %s of process %lld: %s", what, (long long)w->pid,
+		       strerror(-r));
+}
+
+/* What has ended meanwhile holds nothing: 0. */
+static int tasks_unless_gone(const struct tasks_walk *w, int r, const char *what, struct err *err)
+{
+	return r == 0 || tasks_is_gone(r) ? 0 : tasks_fail(w, r, what, err);
+}
+
+static int tasks_open(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* NULL at the end, and where it cannot be read on: then errno is not 0. */
+static struct dirent *tasks_next(DIR *dir)
+{
+	errno = 0;
+	return readdir(dir);
 }
 
 /* The start of a file as text; -errno where it cannot be read, -EFBIG where it is cut. */
@@ -74,16 +112,18 @@ void tasks_split_label(char *text, void (*component)(void *data, char *name), vo
 	}
 }
 
-/* The state of a thread, the letter behind the last ')' of its stat line: comm may hold any. */
+/* The state of a thread, the letter behind the last ')' of its stat line: comm may hold any. One
+ * whose state cannot be told lives. */
 static bool tasks_is_dead(int task)
 {
-	char stat[1024];
+	char stat[TASKS_STAT_MAX];
 	const char *end;
+	int r = tasks_read(task, "stat", stat, sizeof(stat));
 
-	if (tasks_read(task, "stat", stat, sizeof(stat)) < 0)
-		return true;
+	if (r < 0)
+		return tasks_is_gone(r);
 	end = strrchr(stat, ')');
-	return !end || strchr("ZXx", end[1] == ' ' ? end[2] : 'Z');
+	return end && end[1] == ' ' && end[2] && strchr("ZXx", end[2]);
 }
 
 static bool tasks_is_uid(const char *s, size_t n)
@@ -176,47 +216,54 @@ static int tasks_look_at_thread(struct tasks_walk *w, struct err *err)
 {
 	int r = tasks_read_label(w);
 
-	/* A task that has ended meanwhile holds nothing. */
+	/* A task that has ended meanwhile holds nothing; one that has no label at all is odd. */
 	if (r == -ESRCH || (r < 0 && tasks_is_dead(w->task)))
 		return 0;
 	if (r < 0)
-		return err_set(err, r, "cannot read the label of process %lld: %s",
-			       (long long)w->pid, strerror(-r));
+		return tasks_fail(w, r, "read the label", err);
 	tasks_split_label(w->label, tasks_on_component, w);
 	return 0;
 }
 
+static int tasks_look_at_tid(struct tasks_walk *w, int tasks, const char *tid, struct err *err)
+{
+	CLEANUP(tasks_close) int task = tasks_open(tasks, tid);
+
+	if (task < 0)
+		return tasks_unless_gone(w, task, "open a thread", err);
+	w->task = task;
+	return tasks_look_at_thread(w, err);
+}
+
 static int tasks_look_at_threads(struct tasks_walk *w, struct err *err)
 {
-	int fd = openat(w->process, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(tasks_close) int fd = tasks_open(w->process, "task");
 	CLEANUP(tasks_closedir) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	int r = 0;
 
-	while (r == 0 && tasks && (entry = readdir(tasks))) {
-		CLEANUP(tasks_close) int task = -1;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		task = openat(dirfd(tasks), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		w->task = task;
-		if (task >= 0)
-			r = tasks_look_at_thread(w, err);
-	}
-	return r;
+	if (!tasks)
+		return tasks_unless_gone(w, -errno, "list the threads", err);
+	fd = -1; /* `tasks` has it */
+	while (r == 0 && (entry = tasks_next(tasks)))
+		if (entry->d_name[0] != '.')
+			r = tasks_look_at_tid(w, dirfd(tasks), entry->d_name, err);
+	return r < 0 ? r : tasks_unless_gone(w, -errno, "list the threads", err);
 }
 
 /* Most processes have one thread, and the link count of the folder `task` says so
  * (proc_task_getattr()): then the process's own files are those of the thread. */
 static int tasks_look_at_process(struct tasks_walk *w, int proc, const char *pid, struct err *err)
 {
-	CLEANUP(tasks_close) int process = openat(proc, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(tasks_close) int process = tasks_open(proc, pid);
 	struct stat st;
 
-	if (process < 0 || fstatat(process, "task", &st, 0) < 0)
-		return 0;
-	w->process = w->task = process;
 	w->pid = strtoll(pid, NULL, 10);
+	if (process < 0)
+		return tasks_unless_gone(w, process, "open the folder", err);
+	if (fstatat(process, "task", &st, 0) < 0)
+		return tasks_unless_gone(w, -errno, "count the threads", err);
+	w->process = w->task = process;
 	return st.st_nlink == 3 ? tasks_look_at_thread(w, err) : tasks_look_at_threads(w, err);
 }
 
@@ -224,8 +271,11 @@ static int tasks_look_at_process(struct tasks_walk *w, int proc, const char *pid
 static int tasks_check_host(int proc, const char *path, struct err *err)
 {
 	char comm[TASKS_COMM_MAX];
+	int r = tasks_read(proc, "2/comm", comm, sizeof(comm));
 
-	if (tasks_read(proc, "2/comm", comm, sizeof(comm)) < 0 || strcmp(comm, "kthreadd\n") != 0)
+	if (r < 0 && !tasks_is_gone(r))
+		return err_set(err, r, "cannot read %s/2/comm: %s", path, strerror(-r));
+	if (r < 0 || strcmp(comm, "kthreadd\n") != 0)
 		return err_set(err, -EPERM,
 			       "%s does not show the host's processes, so what is in use cannot "
 			       "be told (hostPID is missing)",
@@ -244,9 +294,11 @@ int tasks_scan(const char *proc, const struct map *uses, struct err *err)
 	if (!dir)
 		return err_set(err, -errno, "cannot open %s: %s", proc, strerror(errno));
 	r = tasks_check_host(dirfd(dir), proc, err);
-	while (r == 0 && (entry = readdir(dir)))
+	while (r == 0 && (entry = tasks_next(dir)))
 		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
 			r = tasks_look_at_process(&w, dirfd(dir), entry->d_name, err);
+	if (r == 0 && errno)
+		return err_set(err, -errno, "cannot list %s: %s", proc, strerror(errno));
 	return r;
 }
 

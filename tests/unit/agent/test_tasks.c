@@ -2,6 +2,10 @@
 
 #include "tasks.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <sys/resource.h>
+
 #define POD "0c2f8a3e-1b2c-4d5e-8f90-a1b2c3d4e5f6"
 
 /* Collects components, joined by '|'. */
@@ -64,6 +68,19 @@ static void a_cgroup_names_the_pod(void **state)
 
 /* ---- a /proc of our own ---- */
 
+static int readdirs_left; /* how many succeed before one fails; -1: all do */
+
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
+
+struct dirent *__wrap_readdir(DIR *dir)
+{
+	if (readdirs_left < 0 || readdirs_left-- > 0)
+		return __real_readdir(dir);
+	errno = EIO;
+	return NULL;
+}
+
 static void put_files(const char *proc, const char *task, int tid, char run_state,
 		      const char *label)
 {
@@ -101,6 +118,7 @@ static void put_process(const char *proc, int pid, const char *comm, const char 
 static int setup(void **state)
 {
 	dir_setup(state);
+	readdirs_left = -1;
 	put_process(*state, 1, "init\n", "unconfined\n");
 	put_process(*state, 2, "kthreadd\n", "unconfined\n");
 	put_file(*state, "self", "no process");
@@ -205,6 +223,107 @@ static void a_label_that_cannot_be_read_is_an_error(void **state)
 	map_clear(&uses, NULL);
 }
 
+/* One process with a single thread, one with more. */
+static void put_two_holders(const char *proc)
+{
+	put_process(proc, 9, "one\n", "web (enforce)\n");
+	put_process(proc, 10, "two\n", "unconfined\n");
+	put_thread(proc, 10, 11, 'Z', NULL);
+	put_thread(proc, 10, 12, 'S', "web (enforce)\n");
+}
+
+/* What a scan with few descriptors says: an error, or all that is there. */
+static bool scan_fails(const char *proc, rlim_t n_descriptors)
+{
+	struct rlimit before, lowered;
+	struct map uses = {0};
+	struct tasks_use use = {0};
+	struct err err = {0};
+	int r;
+
+	map_put(&uses, "web", &use);
+	getrlimit(RLIMIT_NOFILE, &before);
+	lowered = before;
+	if (n_descriptors < before.rlim_cur)
+		lowered.rlim_cur = n_descriptors;
+	setrlimit(RLIMIT_NOFILE, &lowered);
+	r = tasks_scan(proc, &uses, &err);
+	setrlimit(RLIMIT_NOFILE, &before);
+	map_clear(&uses, NULL);
+	if (r == 0)
+		assert_int_equal(use.n, 2);
+	else
+		assert_true(strlen(err.msg) > 10);
+	tasks_use_clear(&use);
+	return r < 0;
+}
+
+/* The lowest descriptor that is free: a limit of as many leaves none. */
+static rlim_t next_descriptor(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return (rlim_t)fd;
+}
+
+static void a_scan_without_descriptors_is_an_error_and_finds_no_less(void **state)
+{
+	rlim_t n;
+
+	put_two_holders(*state);
+	for (n = next_descriptor(); scan_fails(*state, n); n++)
+		;
+	/* /proc, the process, its threads, the thread, its label. */
+	assert_int_equal(n, next_descriptor() + 5);
+}
+
+static void a_folder_that_cannot_be_read_to_its_end_is_an_error(void **state)
+{
+	int n;
+
+	put_two_holders(*state);
+	for (n = 0; readdirs_left = n, scan_fails(*state, RLIM_INFINITY); n++)
+		;
+	assert_true(n > 8);
+}
+
+static void a_thread_whose_state_cannot_be_read_lives(void **state)
+{
+	CLEANUP(mem_freep) char *stat = mem_printf("%s/10/stat", (char *)*state);
+	struct err err;
+
+	put_process(*state, 10, "sleep\n", "web (enforce)\n");
+	unlink(stat);
+	assert_int_equal(file_make_dirs(stat, &err), 0);
+	expect_count(*state, "web", 1);
+	put_file(*state, "11/stat", "no line of the kernel's");
+	put_file(*state, "11/task/11/stat", "no line of the kernel's");
+	put_file(*state, "11/attr/apparmor/current", "web (enforce)\n");
+	expect_count(*state, "web", 2);
+}
+
+static void a_live_thread_without_any_label_is_an_error(void **state)
+{
+	struct map uses = {0};
+	struct err err;
+
+	put_thread(*state, 10, 10, 'S', NULL);
+	assert_int_equal(tasks_scan(*state, &uses, &err), -ENOENT);
+}
+
+static void a_process_that_ends_meanwhile_is_passed_over(void **state)
+{
+	CLEANUP(mem_freep) char *empty = mem_printf("%s/12", (char *)*state);
+	struct err err;
+
+	put_process(*state, 10, "sleep\n", "web (enforce)\n");
+	put_file(*state, "11/comm", "gone\n");
+	assert_int_equal(file_make_dirs(empty, &err), 0);
+	expect_count(*state, "web", 1);
+}
+
 static void a_proc_that_is_not_the_hosts_is_refused(void **state)
 {
 	struct map uses = {0};
@@ -232,6 +351,16 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(an_old_kernel_has_the_label_elsewhere, setup,
 					    dir_teardown),
 	    cmocka_unit_test_setup_teardown(a_label_that_cannot_be_read_is_an_error, setup,
+					    dir_teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_scan_without_descriptors_is_an_error_and_finds_no_less, setup, dir_teardown),
+	    cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_read_to_its_end_is_an_error,
+					    setup, dir_teardown),
+	    cmocka_unit_test_setup_teardown(a_thread_whose_state_cannot_be_read_lives, setup,
+					    dir_teardown),
+	    cmocka_unit_test_setup_teardown(a_live_thread_without_any_label_is_an_error, setup,
+					    dir_teardown),
+	    cmocka_unit_test_setup_teardown(a_process_that_ends_meanwhile_is_passed_over, setup,
 					    dir_teardown),
 	    cmocka_unit_test_setup_teardown(a_proc_that_is_not_the_hosts_is_refused, setup,
 					    dir_teardown),
