@@ -140,105 +140,169 @@ bool aafs_folder_name(const char *folder, char *ret, size_t n)
 }
 
 /* A small file, without the line feed at its end; a name may hold others. One read is enough: the
- * kernel makes the whole text at once (seq_read() of a single record). False where it cannot be
- * read, is too long, or holds a NUL. */
-static bool aafs_read_file(int dir, const char *name, char *ret, size_t n)
+ * kernel makes the whole text at once (seq_read() of a single record). "" for one that is too long
+ * or holds a NUL. -ENOENT: it has vanished, or this kernel has none. */
+static int aafs_read_file(int dir, const char *name, char *ret, size_t n)
 {
 	CLEANUP(aafs_close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t len = fd < 0 ? -1 : read(fd, ret, n);
 
-	if (len < 0 || (size_t)len == n)
-		return false;
+	if (len < 0)
+		return -errno;
+	if ((size_t)len == n || memchr(ret, '\0', (size_t)len))
+		len = 0;
 	if (len > 0 && ret[len - 1] == '\n')
 		len--;
 	ret[len] = '\0';
-	return strlen(ret) == (size_t)len;
+	return 0;
 }
 
 /* A hash, or "" for a file that is not there or holds something else. */
-static void aafs_read_hash(int dir, const char *name, size_t n_hex, char *ret)
+static int aafs_read_hash(int dir, const char *name, size_t n_hex, char *ret)
 {
 	char text[SHA256_HEX + 1];
+	int r = aafs_read_file(dir, name, text, sizeof(text));
 
-	if (aafs_read_file(dir, name, text, sizeof(text)) && str_is_hex(text, n_hex))
+	if (r == 0 && str_is_hex(text, n_hex))
 		memcpy(ret, text, n_hex + 1);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* A child's file `name` holds the last part of its name alone (seq_profile_name_show()). */
-static bool aafs_read_profile(int dir, const char *parent, struct aafs_profile *ret)
+static int aafs_read_profile(int dir, const char *parent, struct aafs_profile *ret)
 {
 	char name[AAFS_NAME_MAX];
+	int r = aafs_read_file(dir, "name", name, sizeof(name));
 
-	if (!aafs_read_file(dir, "name", name, sizeof(name)) ||
-	    !aafs_read_file(dir, "mode", ret->mode, sizeof(ret->mode)))
-		return false;
-	aafs_read_hash(dir, "sha1", SHA1_HEX - 1, ret->sha1);
-	aafs_read_hash(dir, "sha256", SHA256_HEX - 1, ret->sha256);
-	ret->name = parent ? mem_printf("%s//%s", parent, name) : mem_strdup(name);
-	return true;
+	if (r == 0 && !*name)
+		r = -ENOENT; /* the kernel gives no such name */
+	if (r == 0)
+		r = aafs_read_file(dir, "mode", ret->mode, sizeof(ret->mode));
+	if (r == 0)
+		r = aafs_read_hash(dir, "sha1", SHA1_HEX - 1, ret->sha1);
+	if (r == 0)
+		r = aafs_read_hash(dir, "sha256", SHA256_HEX - 1, ret->sha256);
+	if (r == 0)
+		ret->name = parent ? mem_printf("%s//%s", parent, name) : mem_strdup(name);
+	return r;
 }
 
-static DIR *aafs_opendir(int parent, const char *name)
+static int aafs_open(int parent, const char *name)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-	if (!dir && fd >= 0)
-		close(fd);
-	return dir;
+	return fd < 0 ? -errno : fd;
 }
 
-/* Add the profile in `dir`, and those below it, to the tree. A tree with more of them than it may
- * have is cut short, and so never equal to what anybody expects. */
-// NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
-static void aafs_read_tree(int dir, const char *parent, int depth, struct aafs_tree *tree)
+static int aafs_opendir(int parent, const char *name, DIR **ret)
 {
-	CLEANUP(aafs_closedir) DIR *children = NULL;
-	struct aafs_profile p = {0};
-	struct dirent *entry;
+	CLEANUP(aafs_close) int fd = aafs_open(parent, name);
+	DIR *dir;
 
-	if (tree->n >= AAFS_PROFILES_MAX || !aafs_read_profile(dir, parent, &p))
-		return;
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	fd = -1; /* `dir` has it */
+	*ret = dir;
+	return 0;
+}
+
+/* NULL at the end, and where it cannot be read on: then errno is not 0. */
+static struct dirent *aafs_next(DIR *dir)
+{
+	errno = 0;
+	return readdir(dir);
+}
+
+static int aafs_read_children(int dir, const char *parent, int depth, struct aafs_tree *tree);
+
+/* Add the profile in `dir`, and those below it, to the tree. A tree with more of them than it may
+ * have is cut short, and so never equal to what anybody expects. -ENOENT: it has vanished. After
+ * any other error the tree says nothing: one that lacks a profile only because there was no
+ * descriptor would be taken for what the kernel holds. */
+// NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
+static int aafs_read_tree(int dir, const char *parent, int depth, struct aafs_tree *tree)
+{
+	struct aafs_profile p = {0};
+	int r;
+
+	if (tree->n >= AAFS_PROFILES_MAX)
+		return 0;
+	r = aafs_read_profile(dir, parent, &p);
+	if (r < 0)
+		return r;
 	tree->items = mem_resize(tree->items, tree->n + 1, sizeof(*tree->items));
 	tree->items[tree->n++] = p;
-	children = depth < AAFS_DEPTH_MAX ? aafs_opendir(dir, "profiles") : NULL;
-	while (children && (entry = readdir(children))) {
-		CLEANUP(aafs_close) int child = -1;
+	return depth < AAFS_DEPTH_MAX ? aafs_read_children(dir, p.name, depth + 1, tree) : 0;
+}
 
-		if (entry->d_name[0] == '.')
-			continue;
-		child = openat(dirfd(children), entry->d_name,
-			       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (child >= 0)
-			aafs_read_tree(child, p.name, depth + 1, tree);
-	}
+// NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
+static int aafs_read_folder(int parent_dir, const char *folder, const char *parent, int depth,
+			    struct aafs_tree *tree)
+{
+	CLEANUP(aafs_close) int dir = aafs_open(parent_dir, folder);
+	int r = dir < 0 ? dir : aafs_read_tree(dir, parent, depth, tree);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
+static int aafs_read_children(int dir, const char *parent, int depth, struct aafs_tree *tree)
+{
+	CLEANUP(aafs_closedir) DIR *children = NULL;
+	struct dirent *entry;
+	int r = aafs_opendir(dir, "profiles", &children);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	while (r == 0 && (entry = aafs_next(children)))
+		if (entry->d_name[0] != '.')
+			r = aafs_read_folder(dirfd(children), entry->d_name, parent, depth, tree);
+	return r < 0 ? r : -errno;
+}
+
+struct aafs_search {
+	aafs_wanted_fn wanted;
+	aafs_found_fn found;
+	void *data;
+};
+
+static int aafs_look_into(const struct aafs_search *search, int dir, const char *folder,
+			  struct err *err)
+{
+	struct aafs_tree tree = {0};
+	char name[NAME_MAX + 1];
+	int r;
+
+	if (!aafs_folder_name(folder, name, sizeof(name)) || !search->wanted(search->data, name))
+		return 0;
+	r = aafs_read_folder(dir, folder, NULL, 0, &tree);
+	if (r < 0)
+		err_set(err, r, "cannot read the kernel's profile %s: %s", folder, strerror(-r));
+	else if (tree.n > 0 && search->wanted(search->data, tree.items[0].name))
+		search->found(search->data, &tree);
+	aafs_tree_clear(&tree);
+	return r;
 }
 
 int aafs_scan(const struct aafs *a, aafs_wanted_fn wanted, aafs_found_fn found, void *data,
 	      struct err *err)
 {
+	const struct aafs_search search = {.wanted = wanted, .found = found, .data = data};
 	CLEANUP(mem_freep) char *path = mem_printf("%s/policy/profiles", a->dir);
-	CLEANUP(aafs_closedir) DIR *dir = aafs_opendir(AT_FDCWD, path);
-	char name[NAME_MAX + 1];
+	CLEANUP(aafs_closedir) DIR *dir = NULL;
 	struct dirent *entry;
+	int r = aafs_opendir(AT_FDCWD, path, &dir);
 
-	if (!dir)
-		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
-	while ((entry = readdir(dir))) {
-		CLEANUP(aafs_close) int profile = -1;
-		struct aafs_tree tree = {0};
-
-		if (!aafs_folder_name(entry->d_name, name, sizeof(name)) || !wanted(data, name))
-			continue;
-		profile = openat(dirfd(dir), entry->d_name,
-				 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (profile >= 0)
-			aafs_read_tree(profile, NULL, 0, &tree);
-		if (tree.n > 0 && wanted(data, tree.items[0].name))
-			found(data, &tree);
-		aafs_tree_clear(&tree);
-	}
-	return 0;
+	if (r < 0)
+		return err_set(err, r, "cannot open %s: %s", path, strerror(-r));
+	while (r == 0 && (entry = aafs_next(dir)))
+		r = aafs_look_into(&search, dirfd(dir), entry->d_name, err);
+	if (r == 0 && errno)
+		return err_set(err, -errno, "cannot list %s: %s", path, strerror(errno));
+	return r;
 }
 
 void aafs_tree_clear(struct aafs_tree *tree)

@@ -65,7 +65,8 @@ typedef void (*aafs_found_fn)(void *data, struct aafs_tree *tree);
 /* Read the top-level profiles whose names are wanted. `wanted` is asked of each folder's name
  * without its number, and again of the real name; so it must be true of a name as the kernel
  * mangles it, which for names made of letters, digits and "._-" is the name itself. `found` may
- * take the tree over by zeroing it. Those that vanish meanwhile are passed over. */
+ * take the tree over by zeroing it. Those that vanish meanwhile are passed over; where one cannot
+ * be read for another reason that is the error, and nothing may be taken for absent. */
 int aafs_scan(const struct aafs *a, aafs_wanted_fn wanted, aafs_found_fn found, void *data,
 	      struct err *err);
 

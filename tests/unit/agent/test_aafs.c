@@ -2,7 +2,9 @@
 
 #include "aafs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #define AB "abababababababababababababababababababab"
 
@@ -132,6 +134,107 @@ static void a_profile_that_vanishes_meanwhile_is_passed_over(void **state)
 	assert_int_equal(p->n_found, 0);
 }
 
+static int readdirs_left = -1; /* how many succeed before one fails; -1: all do */
+
+struct dirent *__real_readdir(DIR *dir);
+struct dirent *__wrap_readdir(DIR *dir);
+
+struct dirent *__wrap_readdir(DIR *dir)
+{
+	if (readdirs_left < 0 || readdirs_left-- > 0)
+		return __real_readdir(dir);
+	errno = EIO;
+	return NULL;
+}
+
+/* What a scan with few descriptors says: an error and nothing else, or all that is there. */
+static bool scan_fails(struct place *p, rlim_t n_descriptors)
+{
+	struct rlimit before, lowered;
+	struct err err = {0};
+	int r;
+
+	p->n_found = 0;
+	getrlimit(RLIMIT_NOFILE, &before);
+	lowered = before;
+	if (n_descriptors < before.rlim_cur)
+		lowered.rlim_cur = n_descriptors;
+	setrlimit(RLIMIT_NOFILE, &lowered);
+	r = aafs_scan(&p->aafs, wants_web, found, p, &err);
+	setrlimit(RLIMIT_NOFILE, &before);
+	if (r < 0) {
+		assert_non_null(strstr(err.msg, "cannot"));
+		return true;
+	}
+	assert_int_equal(p->n_found, 1);
+	assert_int_equal(p->found.n, 3);
+	assert_string_equal(p->found.items[0].sha1, AB);
+	return false;
+}
+
+/* The lowest descriptor that is free: a limit of as many leaves none. */
+static rlim_t next_descriptor(void)
+{
+	int fd = dup(0);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return (rlim_t)fd;
+}
+
+static void a_scan_without_descriptors_is_an_error_and_finds_no_less(void **state)
+{
+	rlim_t n;
+
+	for (n = next_descriptor(); scan_fails(*state, n); n++)
+		;
+	/* The folder of all, three levels of two folders each, the last of which has a file in
+	 * place of the second. */
+	assert_true(n >= next_descriptor() + 7);
+}
+
+static void a_folder_that_cannot_be_read_to_its_end_is_an_error(void **state)
+{
+	int n;
+
+	for (n = 0; readdirs_left = n, scan_fails(*state, RLIM_INFINITY); n++)
+		;
+	readdirs_left = -1;
+	assert_true(n > 8);
+}
+
+static void a_profile_that_cannot_be_read_is_an_error(void **state)
+{
+	static const char *const files[] = {"name", "mode", "sha256"};
+	struct place *p = *state;
+	struct err err;
+	size_t i;
+
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		CLEANUP(mem_freep)
+		char *path = mem_printf("%s/apparmor/policy/profiles/web.1/%s", p->dir, files[i]);
+
+		unlink(path);
+		assert_int_equal(file_make_dirs(path, &err), 0);
+		assert_int_equal(aafs_scan(&p->aafs, wants_web, found, p, &err), -EISDIR);
+		assert_non_null(strstr(err.msg, "web.1"));
+		rmdir(path);
+		put_file(p->dir, path + strlen(p->dir) + 1, "web\n");
+	}
+	assert_int_equal(p->n_found, 0);
+}
+
+static void a_mode_that_is_none_does_not_hide_the_profile(void **state)
+{
+	struct place *p = *state;
+
+	put_file(p->dir, "apparmor/policy/profiles/web.1/mode",
+		 "a mode that is longer than any that there is\n");
+	scan(p);
+	assert_int_equal(p->n_found, 1);
+	assert_string_equal(p->found.items[0].mode, "");
+}
+
 static void depth_and_number_are_bounded(void **state)
 {
 	struct place *p = *state;
@@ -248,6 +351,14 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_nobody_wants_is_not_read, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_name_may_hold_anything, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_profile_that_vanishes_meanwhile_is_passed_over, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_scan_without_descriptors_is_an_error_and_finds_no_less, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_read_to_its_end_is_an_error,
+					    setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_profile_that_cannot_be_read_is_an_error, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(a_mode_that_is_none_does_not_hide_the_profile, setup,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(depth_and_number_are_bounded, setup, teardown),
 	    cmocka_unit_test(a_folder_stands_for_a_name),

@@ -276,7 +276,7 @@ static void a_scan_without_descriptors_is_an_error_and_finds_no_less(void **stat
 	for (n = next_descriptor(); scan_fails(*state, n); n++)
 		;
 	/* /proc, the process, its threads, the thread, its label. */
-	assert_int_equal(n, next_descriptor() + 5);
+	assert_true(n >= next_descriptor() + 5);
 }
 
 static void a_folder_that_cannot_be_read_to_its_end_is_an_error(void **state)
