@@ -1,6 +1,7 @@
-foreach(module aafs desired keeper last_set policy_cache record sync_client tasks)
+foreach(module aafs desired drain keeper last_set policy_cache record sync_client tasks)
   hauberk_unit_test(agent/${module} hauberk_agent)
 endforeach()
+target_link_options(test_agent_drain PRIVATE -Wl,--wrap=clock_mono_us)
 target_link_options(test_agent_record PRIVATE -Wl,--wrap=file_replace)
 foreach(module aafs tasks)
   target_link_options(test_agent_${module} PRIVATE -Wl,--wrap=readdir)
