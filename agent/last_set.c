@@ -56,7 +56,7 @@ static int last_set_load_set(const char *path, struct last_set *ret, struct err 
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = js_parse(buf_text(&text), text.len, &obj, err);
+		r = js_parse_bounded(buf_text(&text), text.len, SYNC_RESPONSE_HEAP_MAX, &obj, err);
 	if (r == 0)
 		r = last_set_decode(obj, ret, err);
 	return r < 0 ? err_wrap(err, "%s", path) : 0;

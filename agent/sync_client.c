@@ -208,7 +208,8 @@ static int sync_client_decode(const struct http_response *res, struct sync_respo
 			      struct err *err)
 {
 	CLEANUP(js_putp) struct json_object *obj = NULL;
-	int r = js_parse(buf_text(&res->body), res->body.len, &obj, err);
+	int r = js_parse_bounded(buf_text(&res->body), res->body.len, SYNC_RESPONSE_HEAP_MAX, &obj,
+				 err);
 
 	if (r == 0)
 		r = sync_response_decode(obj, ret, err);

@@ -305,7 +305,7 @@ static int poll_decode(struct poll *p, struct sync_request *req, struct err *err
 	CLEANUP(js_putp) struct json_object *obj = NULL;
 	size_t n;
 	const char *body = http_exchange_body(p->ex, &n);
-	int r = js_parse(body, n, &obj, err);
+	int r = js_parse_bounded(body, n, SYNC_REQUEST_HEAP_MAX, &obj, err);
 
 	http_exchange_forget_body(p->ex);
 	return r < 0 ? r : sync_request_decode(obj, req, err);

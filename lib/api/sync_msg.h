@@ -55,6 +55,19 @@ enum {
 	SYNC_ENCLOSED_TOTAL_MAX = 256 << 10, /* and of all that come with one set */
 };
 
+/* Bytes of memory for the JSON of a message, as js_parse_bounded() counts them. Without a bound 2
+ * MiB of "{},{}" take 550 MB, and 8 MiB of it 2.2 GB. The worst that is taken, objects within
+ * objects, takes 56 MiB and 35 MiB; what agent and controller write takes two thirds of what it
+ * counts for.
+ *
+ * No request that sync_report_fit() lets through counts for more than 51 MiB.
+ *
+ * A response is for an agent that has 64 MiB for everything (config/agent). There is room for 1024
+ * profiles with 19 children each, or 300 with 70. SYNC_SET_MAX would allow twice as many of the
+ * shortest names, whose 60 MB the agent would not survive: it refuses them with a sentence, and
+ * keeps what it has. */
+enum { SYNC_REQUEST_HEAP_MAX = 64 << 20, SYNC_RESPONSE_HEAP_MAX = 40 << 20 };
+
 /* The kernel's hash of one loaded profile. It has one or the other: SHA-1 up to 6.x, SHA-256 later.
  * In what the controller expects both are set; in what an agent read back, the one that it found.
  */

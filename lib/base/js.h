@@ -19,6 +19,13 @@
  * caller bounds `n`, and owns *ret: json_object_put(). Errors: -EINVAL with the place. */
 int js_parse(const char *text, size_t n, struct json_object **ret, struct err *err);
 
+/* The same, for text from a peer that may mean ill: -EFBIG, with nothing taken, where the value
+ * might take more than `max_heap` bytes. What json-c takes is a matter of shape, from 36 bytes for
+ * each byte of "[0,0,0" to 264 for "[{},{}". This counts no less than that, and for what people and
+ * programs mean to write about half as much again. */
+int js_parse_bounded(const char *text, size_t n, size_t max_heap, struct json_object **ret,
+		     struct err *err);
+
 /* The value at one key of an object, or NULL. `obj` may be NULL or no object. */
 struct json_object *js_get(struct json_object *obj, const char *key);
 

@@ -1,5 +1,6 @@
 #include "agent_test.h"
 
+#include "base/buf.h"
 #include "last_set.h"
 
 #include <sys/stat.h>
@@ -164,6 +165,21 @@ static void damaged_files_are_told(void **state)
 	last_set_clear(&set);
 }
 
+static void a_set_that_would_take_all_memory_is_not_read(void **state)
+{
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(1 << 20);
+	struct last_set set;
+	int i;
+
+	buf_add_str(&text, "{\"setHash\":\"" HASH "\",\"set\":[],\"more\":[{}");
+	for (i = 0; i < SYNC_RESPONSE_HEAP_MAX / 928; i++)
+		buf_add_str(&text, ",{}");
+	buf_add_str(&text, "]}");
+	put_file(*state, "set.json", buf_text(&text));
+	assert_int_equal(load(*state, &set), -EFBIG);
+	assert_string_equal(set.hash, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +192,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_is_noted_at_the_end_is_written, dir_setup,
 					    dir_teardown),
 	    cmocka_unit_test_setup_teardown(damaged_files_are_told, dir_setup, dir_teardown),
+	    cmocka_unit_test_setup_teardown(a_set_that_would_take_all_memory_is_not_read, dir_setup,
+					    dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

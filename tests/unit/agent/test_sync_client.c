@@ -1,6 +1,7 @@
 #include "agent_test.h"
 
 #include "../net/net_test.h"
+#include "base/buf.h"
 #include "reply.h"
 #include "sync_client.h"
 #include "token.h"
@@ -18,7 +19,8 @@ struct replica {
 	int status;         /* of its answers; 0: it holds them */
 	const char *leader; /* in a 503 */
 	int64_t epoch;
-	bool want_report, want_features, has_set, is_garbage;
+	bool want_report, want_features, has_set;
+	const char *garbage; /* its body, where it answers with none of ours */
 };
 
 struct fixture {
@@ -54,9 +56,9 @@ static void answer(struct replica *r, struct http_exchange *ex)
 		if (r->leader)
 			js_put_str(obj, "leader", r->leader);
 	}
-	reply.body = r->is_garbage ? "{" : js_print(obj, &reply.n_body);
-	if (r->is_garbage)
-		reply.n_body = 1;
+	reply.body = r->garbage ? r->garbage : js_print(obj, &reply.n_body);
+	if (r->garbage)
+		reply.n_body = strlen(r->garbage);
 	http_reply(ex, &reply);
 }
 
@@ -327,10 +329,28 @@ static void failures_are_tried_again(void **state)
 	sync_client_go(f->client);
 	run_to(f, &f->a.n_asked, 2);
 	f->a.status = 200;
-	f->a.is_garbage = true;
+	f->a.garbage = "{";
 	run_to(f, &f->a.n_asked, 3);
 	assert_int_equal(f->n_responses, 0);
-	f->a.is_garbage = false;
+	f->a.garbage = NULL;
+	run_to(f, &f->n_responses, 1);
+}
+
+static void an_answer_that_would_take_all_memory_is_none(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(buf_clear) struct buf text = BUF_INIT(1 << 20);
+	int i;
+
+	buf_add_str(&text, "{\"protocol\":1,\"epoch\":10,\"more\":[{}");
+	for (i = 0; i < SYNC_RESPONSE_HEAP_MAX / 928; i++)
+		buf_add_str(&text, ",{}");
+	buf_add_str(&text, "]}");
+	f->a.garbage = buf_text(&text);
+	sync_client_go(f->client);
+	run_to(f, &f->a.n_asked, 2);
+	assert_int_equal(f->n_responses, 0);
+	f->a.garbage = NULL;
 	run_to(f, &f->n_responses, 1);
 }
 
@@ -441,6 +461,7 @@ int main(void)
 	    TEST(two_that_send_on_to_each_other_are_not_followed_for_ever),
 	    TEST(a_lower_epoch_is_refused),
 	    TEST(failures_are_tried_again),
+	    TEST(an_answer_that_would_take_all_memory_is_none),
 	    TEST(a_version_that_is_not_spoken_there_can_wait),
 	    TEST(a_missing_token_is_waited_for),
 	    TEST(answers_without_news_that_come_at_once_are_slowed_down),

@@ -190,6 +190,97 @@ static void the_largest_set_fits_its_response(void **state)
 	set_fits_its_response(LARGEST_FAMILY);
 }
 
+/* The text of least bytes for each value, as an agent and as the controller write it. */
+static struct sync_hash short_hash(const char *parent, size_t k)
+{
+	struct sync_hash h = {.name =
+				  k > 0 ? mem_printf("%s//%zu", parent, k) : mem_strdup(parent)};
+
+	memset(h.sha1, 'a', SHA1_HEX - 1);
+	return h;
+}
+
+static struct sync_status short_status(size_t i, size_t n_hashes)
+{
+	struct sync_status s = {
+	    .name = mem_printf("%04zu", i), .state = SYNC_STATE_LOADED, .fetch_us = 1};
+	size_t k;
+
+	s.hashes = mem_alloc(n_hashes, sizeof(*s.hashes));
+	for (; s.n_hashes < n_hashes; s.n_hashes++)
+		s.hashes[s.n_hashes] = short_hash(s.name, s.n_hashes);
+	s.holders = mem_alloc(SYNC_HOLDERS_MAX, sizeof(*s.holders));
+	s.n_holders = SYNC_HOLDERS_MAX;
+	for (k = 0; k < SYNC_HOLDERS_MAX; k++)
+		s.holders[k].pid = 1;
+	return s;
+}
+
+static void expect_bounded(struct json_object *obj, size_t max_heap)
+{
+	struct json_object *again;
+	struct err err;
+	size_t n;
+	const char *text = js_print(obj, &n);
+
+	if (js_parse_bounded(text, n, max_heap, &again, &err) < 0)
+		fail_msg("%zu bytes: %s", n, err.msg);
+	json_object_put(again);
+	json_object_put(obj);
+}
+
+static void the_report_of_most_values_is_taken(void **state)
+{
+	static const size_t reports[][2] = {
+	    {SYNC_ITEMS_MAX, 1}, {SYNC_ITEMS_MAX, 32}, {70, LARGEST_FAMILY}};
+	size_t k;
+
+	(void)state;
+	for (k = 0; k < sizeof(reports) / sizeof(reports[0]); k++) {
+		struct sync_request req = {.protocol = SYNC_PROTOCOL, .has_report = true};
+
+		req.report.items = mem_alloc(reports[k][0], sizeof(*req.report.items));
+		for (; req.report.n < reports[k][0]; req.report.n++)
+			req.report.items[req.report.n] = short_status(req.report.n, reports[k][1]);
+		sync_report_fit(&req.report);
+		expect_bounded(sync_request_encode(&req), SYNC_REQUEST_HEAP_MAX);
+		sync_request_clear(&req);
+	}
+}
+
+static struct sync_item short_item(size_t i, size_t n_hashes)
+{
+	struct sync_status s = short_status(i, n_hashes);
+	struct sync_item item = item_of(i, 0);
+
+	mem_replace(&item.name, STEAL(s.name));
+	free(item.hashes);
+	item.hashes = STEAL(s.hashes);
+	item.n_hashes = n_hashes;
+	s.n_hashes = 0;
+	sync_status_clear(&s);
+	for (i = 0; i < n_hashes; i++)
+		memset(item.hashes[i].sha256, 'a', SHA256_HEX - 1);
+	return item;
+}
+
+static void a_set_of_hundreds_with_their_children_is_taken(void **state)
+{
+	static const size_t sets[][2] = {{SYNC_ITEMS_MAX, 20}, {300, 71}, {40, LARGEST_FAMILY}};
+	size_t k;
+
+	(void)state;
+	for (k = 0; k < sizeof(sets) / sizeof(sets[0]); k++) {
+		struct sync_response res = {.protocol = SYNC_PROTOCOL, .epoch = 1, .has_set = true};
+
+		res.items = mem_alloc(sets[k][0], sizeof(*res.items));
+		for (; res.n < sets[k][0]; res.n++)
+			res.items[res.n] = short_item(res.n, sets[k][1]);
+		expect_bounded(sync_response_encode(&res), SYNC_RESPONSE_HEAP_MAX);
+		sync_response_clear(&res);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +288,8 @@ int main(void)
 	    cmocka_unit_test(a_few_of_the_largest_families_fit),
 	    cmocka_unit_test(what_fits_is_left_as_it_is),
 	    cmocka_unit_test(the_largest_set_fits_its_response),
+	    cmocka_unit_test(the_report_of_most_values_is_taken),
+	    cmocka_unit_test(a_set_of_hundreds_with_their_children_is_taken),
 	};
 
 	return cmocka_run_group_tests_name("sync_report", tests, NULL, NULL);

@@ -1,7 +1,9 @@
 #include "base/js.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,6 +77,108 @@ static void depth_has_a_limit(void **state)
 	memset(text, '[', 200);
 	memset(text + 200, ']', 200);
 	assert_int_equal(js_parse(text, 400, &obj, &err), -EINVAL);
+}
+
+static int parse_bounded(const char *text, size_t max_heap)
+{
+	struct json_object *obj = NULL;
+	struct err err;
+	int r = js_parse_bounded(text, strlen(text), max_heap, &obj, &err);
+
+	json_object_put(obj);
+	return r;
+}
+
+static void a_value_is_bounded_by_what_it_would_take(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_bounded("{}", 1000), 0);
+	assert_int_equal(parse_bounded("{}", 900), -EFBIG);
+	assert_int_equal(parse_bounded("[1,2]", 600), 0);
+	assert_int_equal(parse_bounded("[1,2,3]", 600), -EFBIG);
+	assert_int_equal(parse_bounded("[[], []]", 600), -EFBIG);
+	assert_int_equal(parse_bounded("[1,", 600), -EINVAL);
+	/* What stands in a string is text, however it is written. */
+	assert_int_equal(parse_bounded("[\"{[,{[,\"]", 600), 0);
+	assert_int_equal(parse_bounded("[\"\\\"{[,{[,\"]", 600), 0);
+	assert_int_equal(parse_bounded("[\"\\\\\",{},{},{}]", 600), -EFBIG);
+	assert_int_equal(parse_bounded("[\"\\\\\\\"{[,{[,\"]", 600), 0);
+	assert_int_equal(parse_bounded("[\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]", 290),
+			 -EFBIG);
+	/* It may end anywhere. */
+	assert_int_equal(parse_bounded("\"\\", 600), -EINVAL);
+	assert_int_equal(parse_bounded("", 0), -EINVAL);
+}
+
+/* '#' is a number that differs from row to row. */
+static char *rows(const char *open, const char *row, const char *close)
+{
+	struct buf text = BUF_INIT(1 << 22);
+	int i;
+
+	buf_add_str(&text, open);
+	for (i = 0; i < 10000; i++) {
+		size_t n = strcspn(row, "#");
+
+		buf_addf(&text, "%s%.*s", i > 0 ? "," : "", (int)n, row);
+		if (row[n])
+			buf_addf(&text, "%d%s", i, row + n + 1);
+	}
+	buf_add_str(&text, close);
+	return buf_steal(&text);
+}
+
+static size_t heap_used(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
+/* The sanitizers have a heap of their own, which this does not see. */
+static void nothing_takes_more_than_it_counts_for(void **state)
+{
+	static const char *const shapes[][3] = {
+	    {"[", "{}", "]"},
+	    {"[", "[]", "]"},
+	    {"[", "0", "]"},
+	    {"[", "null", "]"},
+	    {"[", "true", "]"},
+	    {"[", "1.5", "]"},
+	    {"[", "\"\"", "]"},
+	    {"[", "\"a string that is longer than any field of it, and so has its own place\"",
+	     "]"},
+	    {"[", "[0]", "]"},
+	    {"[", "[[\"\"]]", "]"},
+	    {"[", "{\"\":1.5}", "]"},
+	    {"[", "{\"\":{}}", "]"},
+	    {"[", "{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":0}}}}}}}}", "]"},
+	    {"[", "{\"k\":[{\"k\":[]}]}", "]"},
+	    {"[",
+	     "{\"a\":1.5,\"b\":1.5,\"c\":1.5,\"d\":1.5,\"e\":1.5,\"f\":1.5,\"g\":1.5,\"h\":1.5,"
+	     "\"i\":1.5,"
+	     "\"j\":1.5,\"k\":1.5,\"l\":1.5}",
+	     "]"},
+	    {"{", "\"#\":0", "}"},
+	    {"{", "\"#\":1.5", "}"},
+	    {"{", "\"#\":{}", "}"},
+	    {"{", "\"a key that is longer than most others are #\":\"\"", "}"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		CLEANUP(mem_freep) char *text = rows(shapes[i][0], shapes[i][1], shapes[i][2]);
+		struct json_object *obj = NULL;
+		size_t used = heap_used();
+		struct err err;
+
+		assert_int_equal(parse(text, &obj, &err), 0);
+		used = heap_used() - used;
+		json_object_put(obj);
+		if (used > 0 && parse_bounded(text, used - 1) != -EFBIG)
+			fail_msg("%s takes %zu bytes and counts for less", shapes[i][1], used);
+	}
 }
 
 static void fields_are_of_the_type_asked_for_or_not_there(void **state)
@@ -189,6 +293,8 @@ int main(void)
 	    cmocka_unit_test(a_value_is_the_whole_text),
 	    cmocka_unit_test(a_nul_byte_in_the_text_is_no_end),
 	    cmocka_unit_test(depth_has_a_limit),
+	    cmocka_unit_test(a_value_is_bounded_by_what_it_would_take),
+	    cmocka_unit_test(nothing_takes_more_than_it_counts_for),
 	    cmocka_unit_test(fields_are_of_the_type_asked_for_or_not_there),
 	    cmocka_unit_test(what_is_built_is_printed),
 	    cmocka_unit_test(what_is_shrunk_takes_less_reads_the_same_and_grows_again),

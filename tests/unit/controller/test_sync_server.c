@@ -223,6 +223,20 @@ static void a_body_that_is_no_sync_is_malformed(void **state)
 	door_expect(d, GOOD "n1", "{\"protocol\":7}", " 426 ", "version 1");
 }
 
+/* 2 MiB of it would take 550. */
+static void a_body_that_would_take_all_memory_is_refused(void **state)
+{
+	struct door *d = *state;
+	CLEANUP(buf_clear) struct buf body = BUF_INIT(SYNC_REQUEST_MAX);
+
+	sync_server_lead(d->server, 1);
+	buf_add_str(&body, "{\"protocol\":1,\"report\":[{}");
+	while (
+	    buf_add_str(&body, ",{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}"))
+		;
+	door_expect(d, GOOD "n1", buf_text(&body), " 400 ", "KiB of memory");
+}
+
 /* What the controller says of a node whose agent has reported, and has nothing to be told. */
 static void door_settle(struct door *d, char set_hash[SHA256_HEX])
 {
@@ -362,6 +376,7 @@ int main(void)
 	    TEST(who_is_not_ours_is_told_so),
 	    TEST(who_does_not_lead_says_who_does),
 	    TEST(a_body_that_is_no_sync_is_malformed),
+	    TEST(a_body_that_would_take_all_memory_is_refused),
 	    TEST(an_artefact_that_nobody_was_told_of_is_not_looked_for),
 	    TEST(a_poll_is_held_from_when_it_came_however_long_its_token_is_checked),
 	    TEST(a_crowd_without_a_token_takes_no_memory),
