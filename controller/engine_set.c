@@ -26,7 +26,7 @@ struct choices {
 	size_t n;
 	const char **keep;
 	size_t n_keep;
-	size_t n_bytes;
+	size_t n_bytes, n_hashes;
 };
 
 void engine_set_unref(struct engine *e, struct set_body *set)
@@ -142,37 +142,39 @@ static struct placement **engine_placements(const struct node *node)
 }
 
 /* Takes the room where there is as much. */
-static bool engine_take_room(struct choices *c, size_t n_bytes)
+static bool engine_take_room(struct choices *c, const struct build *build)
 {
-	if (c->n + c->n_keep >= SYNC_ITEMS_MAX || c->n_bytes + n_bytes > SYNC_SET_MAX)
+	size_t n_bytes = SYNC_ITEM_MAX + (build ? build->n_bytes : 0);
+	size_t n_hashes = build ? build->n_hashes : 0;
+
+	if (c->n + c->n_keep >= SYNC_ITEMS_MAX || c->n_bytes + n_bytes > SYNC_SET_MAX ||
+	    c->n_hashes + n_hashes > SYNC_SET_HASHES_MAX)
 		return false;
 	c->n_bytes += n_bytes;
+	c->n_hashes += n_hashes;
 	return true;
 }
 
 static void engine_choose_absent(const struct placement *p, struct choices *c)
 {
-	if (!p->selected && engine_has_item(p) && engine_take_room(c, SYNC_ITEM_MAX))
+	if (!p->selected && engine_has_item(p) && engine_take_room(c, NULL))
 		c->n += engine_set_item(p, &c->items[c->n]);
 }
 
 static void engine_choose_kept(const struct placement *p, struct choices *c)
 {
-	if (engine_is_kept(p) && engine_take_room(c, SYNC_ITEM_MAX))
+	if (engine_is_kept(p) && engine_take_room(c, NULL))
 		c->keep[c->n_keep++] = p->aap->spec.name;
 }
 
 static void engine_choose_wanted(struct placement *p, struct choices *c)
 {
-	const struct build *build;
-
 	p->left_out = false;
 	if (!p->selected || !engine_has_item(p)) {
 		engine_choose_kept(p, c);
 		return;
 	}
-	build = engine_build(engine_tellable(p), p->node->features);
-	p->left_out = !engine_take_room(c, SYNC_ITEM_MAX + (build ? build->n_bytes : 0));
+	p->left_out = !engine_take_room(c, engine_build(engine_tellable(p), p->node->features));
 	if (!p->left_out)
 		c->n += engine_set_item(p, &c->items[c->n]);
 }
@@ -188,7 +190,7 @@ static struct choices engine_choose(struct engine *e, const struct node *node)
 		engine_choose_absent(all[i], &c);
 	for (i = 0; i < node->n_removals; i++)
 		c.n += engine_set_removal(e, node, &node->removals[i], &c.items[c.n]) &&
-		       engine_take_room(&c, SYNC_ITEM_MAX);
+		       engine_take_room(&c, NULL);
 	for (i = 0; i < n; i++)
 		engine_choose_wanted(all[i], &c);
 	for (i = 0; i < n; i++)

@@ -156,10 +156,12 @@ static struct placement_state placement_judge_here(const struct placement_facts 
 	if (f->features_reason)
 		return placement_say(NODE_FAILED, f->features_reason, f->features_message);
 	if (f->left_out)
-		return placement_say(NODE_FAILED, "SetTooLarge",
-				     "the profiles of this node are more than it can be told at "
-				     "once (1024, and 7 MiB of names and hashes), and those that "
-				     "come first by name were: choose fewer for it");
+		return placement_say(
+		    NODE_FAILED, "SetTooLarge",
+		    "the profiles of this node are more than it can be told at "
+		    "once (1024, 16,384 with their children, and 7 MiB of names and "
+		    "hashes), and those that come first by name were: choose fewer for "
+		    "it");
 	if (f->waits)
 		return placement_judge_waiting(f);
 	/* Its word holds whether or not what it was told has been compiled here again. */

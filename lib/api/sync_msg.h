@@ -43,11 +43,12 @@ enum {
 	SYNC_REPORT_MAX = SYNC_REQUEST_MAX - (64 << 10), /* of them, the report's */
 	SYNC_RESPONSE_MAX = 8 << 20,                     /* bytes of a response's body */
 	SYNC_SET_MAX = 7 << 20,                          /* of them, the set's */
-	SYNC_ITEM_MAX = 1024,   /* bytes of one item of a set without its hashes */
-	SYNC_ITEMS_MAX = 1024,  /* profiles of one node */
-	SYNC_HASHES_MAX = 1024, /* a profile and its children */
-	SYNC_HOLDERS_MAX = 8,   /* pods named for one draining profile */
-	SYNC_NAME_MAX = 253,    /* of a kernel profile; longer ones brick the namespace */
+	SYNC_ITEM_MAX = 1024,            /* bytes of one item of a set without its hashes */
+	SYNC_ITEMS_MAX = 1024,           /* profiles of one node */
+	SYNC_HASHES_MAX = 1024,          /* a profile and its children */
+	SYNC_SET_HASHES_MAX = 16 * 1024, /* of all profiles of a set */
+	SYNC_HOLDERS_MAX = 8,            /* pods named for one draining profile */
+	SYNC_NAME_MAX = 253,             /* of a kernel profile; longer ones brick the namespace */
 	SYNC_MESSAGE_MAX = 512,
 	SYNC_FEATURES_MAX = 8192,
 	SYNC_ARTEFACT_MAX = 4 << 20,         /* bytes of a compiled policy */
@@ -62,10 +63,8 @@ enum {
  *
  * No request that sync_report_fit() lets through counts for more than 51 MiB.
  *
- * A response is for an agent that has 64 MiB for everything (config/agent). There is room for 1024
- * profiles with 19 children each, or 300 with 70. SYNC_SET_MAX would allow twice as many of the
- * shortest names, whose 60 MB the agent would not survive: it refuses them with a sentence, and
- * keeps what it has. */
+ * A response is for an agent that has 64 MiB for everything (config/agent). No set within
+ * SYNC_SET_MAX and SYNC_SET_HASHES_MAX counts for more than 39 MiB. */
 enum { SYNC_REQUEST_HEAP_MAX = 64 << 20, SYNC_RESPONSE_HEAP_MAX = 40 << 20 };
 
 /* The kernel's hash of one loaded profile. It has one or the other: SHA-1 up to 6.x, SHA-256 later.
