@@ -126,6 +126,18 @@ static const char *check_last_separator(const char *name)
 	return last;
 }
 
+/* The kernel takes off what is space at the end of a whole name (basename() in
+ * security/apparmor/include/lib.h), and goes by bytes of Latin-1, where 0xa0 is a space too
+ * (lib/ctype.c): the last byte of "à" and of one letter in 64 of other scripts. It would hold the
+ * profile under a name that nobody wrote. A child's name begins behind its parent's, so what it
+ * begins with stays; control characters are refused anyhow. */
+static bool check_ends_in_space(const char *name)
+{
+	unsigned char last = (unsigned char)name[strlen(name) - 1];
+
+	return last == ' ' || last == 0xa0;
+}
+
 /* A child lives in a folder of its parent's in apparmorfs, under its last component; the kernel
  * refuses one whose parent it does not know, and reads & at the start of a component as a stack of
  * labels. A child's attachment is harmless and of use: it is looked at only when its parent
@@ -153,6 +165,13 @@ static int check_child(const struct policy_blob *blob, size_t i, struct err *err
 			       "the child profile \"%s\" has a name that the kernel would read as "
 			       "something else: begin it with a letter, a digit or /",
 			       shown);
+	if (check_ends_in_space(name))
+		return err_set(
+		    err, -EPERM,
+		    "the name of the child profile \"%s\" ends in a space, or in a letter "
+		    "such as \"à\" whose last byte the kernel takes for one and cuts off: let "
+		    "it end in another character",
+		    shown);
 	if (!check_find(blob, name, (size_t)(last - name), i))
 		return err_set(
 		    err, -EPERM,

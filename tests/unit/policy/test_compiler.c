@@ -208,6 +208,10 @@ static const struct refusal refusals[] = {
     {"profile \"web\nroot\" { }\n", PROFILE_ENFORCE, COMPILER_FORBIDDEN, 0, 0, "\"web?root\""},
     {"profile web { profile \"a\nb\" { } }\n", PROFILE_ENFORCE, COMPILER_FORBIDDEN, 0, 0,
      "control character"},
+    {"profile web { profile \"x \" { } }\n", PROFILE_ENFORCE, COMPILER_FORBIDDEN, 0, 0,
+     "\"web//x \" ends in a space"},
+    {"profile web { profile \"voil\xc3\xa0\" { } }\n", PROFILE_ENFORCE, COMPILER_FORBIDDEN, 0, 0,
+     "let it end in another character"},
     {"profile web { profile \"&x\" { } }\n", PROFILE_ENFORCE, COMPILER_PARSE_ERROR, 1, 0,
      "must begin with a letter"},
 
