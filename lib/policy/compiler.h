@@ -38,7 +38,8 @@ enum compiler_verdict {
 	COMPILER_OK,
 	COMPILER_PARSE_ERROR, /* the text is wrong: the message says where */
 	COMPILER_FORBIDDEN,   /* it compiles to something that may not be loaded */
-	COMPILER_LIMIT,       /* it takes more time, memory or output than a text may */
+	COMPILER_LIMIT,       /* it takes more time, memory or output than a text may, or the
+				 parser crashes on it */
 	COMPILER_INTERNAL,    /* not the text's fault: no parser, no sandbox. Worth another try */
 	COMPILER_CANCELLED,   /* compiler_cancel() */
 };

@@ -45,29 +45,79 @@ static int judge_launch(const struct proc_result *res, const char *sandbox, stru
 	return 0;
 }
 
-/* The parser says so in several ways, or dies: in what runs when an allocation has failed it is not
- * careful. */
-static bool judge_is_out_of_memory(const struct proc_result *res)
+/* Where the parser's own words begin in a line, behind the place that it speaks of. */
+static const char *judge_words(const char *line, size_t n)
 {
-	static const char *const signs[] = {"std::bad_alloc",
-					    "Memory allocation",
-					    "Out of memory",
-					    "Failed to allocate memory",
-					    "Could not allocate memory",
-					    "cannot allocate memory"};
-	size_t i;
+	static const char start[] = "AppArmor parser error";
+	static const char at[] = " at line ";
+	const char *end = line + n;
+	const char *place = str_has_prefix(line, start) ? memmem(line, n, at, strlen(at)) : NULL;
+	const char *colon = place ? memmem(place, (size_t)(end - place), ": ", 2) : NULL;
 
-	if (res->signal == SIGABRT || res->signal == SIGSEGV || res->signal == SIGBUS)
-		return true;
-	if (res->signal || res->exit_code == 0)
-		return false;
-	for (i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-		if (strstr(buf_text(res->err), signs[i]))
-			return true;
+	return colon ? colon + 2 : line;
+}
+
+/* The parser says so in several ways. Further on in a line these words may be quoted from the text.
+ */
+static bool judge_is_out_of_memory(const char *said)
+{
+	static const char *const signs[] = {
+	    "terminate called after throwing an instance of 'std::bad_alloc'",
+	    "std::bad_alloc",
+	    "Memory allocation",
+	    "Out of memory",
+	    "Error: Out of memory",
+	    "Couldn't merge entries. Out of Memory",
+	    "Failed to allocate memory",
+	    "Could not allocate memory",
+	    "Error: Could not allocate memory",
+	    "cannot allocate memory",
+	    "out of dynamic memory",
+	    "out of memory expanding",
+	};
+	const char *line;
+	size_t n, i;
+
+	for (line = said; *line; line += n + (line[n] != '\0')) {
+		n = strcspn(line, "\n");
+		for (i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+			if (str_has_prefix(judge_words(line, n), signs[i]))
+				return true;
+	}
 	return false;
 }
 
-/* What the run was ended for; NULL where it ended by itself. */
+static bool judge_is_crash(int signal)
+{
+	return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGILL ||
+	       signal == SIGFPE;
+}
+
+/* Ended by a signal that is no limit's. The parser is not careful about what runs when an
+ * allocation has failed (30 variables that double each other end in "double free detected"), so a
+ * crash may be for want of memory as well. */
+static void judge_say_signal(int signal, struct compiler_result *ret)
+{
+	char message[sizeof(ret->message)];
+
+	if (judge_is_crash(signal))
+		snprintf(message, sizeof(message),
+			 "the compiler crashed on this policy (signal %d), as it may when 256 MiB "
+			 "of memory are not enough: look for variables that multiply each other, "
+			 "and for paths with many wildcards",
+			 signal);
+	else if (signal == SIGKILL)
+		snprintf(message, sizeof(message),
+			 "the system ended the compiler of this policy (signal %d), probably for "
+			 "want of memory where the compiler runs",
+			 signal);
+	else
+		snprintf(message, sizeof(message), "the compiler was ended by signal %d", signal);
+	judge_say(ret, COMPILER_LIMIT, message);
+}
+
+/* Which limit of ours ended the run; NULL where none did. SIGKILL comes from us only with a timeout
+ * or too much output: the limit on CPU time sends SIGXCPU, a second before it. */
 static const char *judge_limit(const struct proc_result *res)
 {
 	if (res->timed_out)
@@ -79,16 +129,15 @@ static const char *judge_limit(const struct proc_result *res)
 		       "profiles and alternatives";
 	if (res->truncated)
 		return "the compiler has far too much to say about this policy";
-	if (res->signal == SIGXCPU || res->signal == SIGKILL)
+	if (res->signal == SIGXCPU)
 		return "the policy takes more than 5 seconds of CPU time to compile: look for "
 		       "paths "
 		       "with many wildcards, above all ** and rows of ?";
-	if (judge_is_out_of_memory(res))
+	if ((res->signal ? judge_is_crash(res->signal) : res->exit_code != 0) &&
+	    judge_is_out_of_memory(buf_text(res->err)))
 		return "the policy takes more than 256 MiB of memory to compile: look for paths "
 		       "with "
 		       "many wildcards, and for variables that multiply each other";
-	if (res->signal)
-		return "the compiler was ended by a signal";
 	return NULL;
 }
 
@@ -158,6 +207,8 @@ void compiler_judge(const struct compiler_judge_input *in, struct compiler_resul
 	limit = judge_limit(in->proc);
 	if (limit)
 		judge_say(ret, COMPILER_LIMIT, limit);
+	else if (in->proc->signal)
+		judge_say_signal(in->proc->signal, ret);
 	else
 		judge_output(in, ret);
 }

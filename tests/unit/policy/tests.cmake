@@ -1,4 +1,4 @@
-foreach(module blob compiler features manifest names parser_says sandbox text)
+foreach(module blob compiler compiler_judge features manifest names parser_says sandbox text)
   hauberk_unit_test(policy/${module} hauberk_policy)
 endforeach()
 foreach(module compiler sandbox)
