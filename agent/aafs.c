@@ -171,7 +171,7 @@ static int aafs_read_hash(int dir, const char *name, size_t n_hex, char *ret)
 /* A child's file `name` holds the last part of its name alone (seq_profile_name_show()). */
 static int aafs_read_profile(int dir, const char *parent, struct aafs_profile *ret)
 {
-	char name[AAFS_NAME_MAX];
+	char name[AAFS_NAME_MAX] = "";
 	int r = aafs_read_file(dir, "name", name, sizeof(name));
 
 	if (r == 0 && !*name)
@@ -194,19 +194,15 @@ static int aafs_open(int parent, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int aafs_opendir(int parent, const char *name, DIR **ret)
+/* NULL where errno says why not. */
+static DIR *aafs_opendir(int parent, const char *name)
 {
-	CLEANUP(aafs_close) int fd = aafs_open(parent, name);
-	DIR *dir;
+	int fd = aafs_open(parent, name);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-	if (fd < 0)
-		return fd;
-	dir = fdopendir(fd);
-	if (!dir)
-		return -errno;
-	fd = -1; /* `dir` has it */
-	*ret = dir;
-	return 0;
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
 }
 
 /* NULL at the end, and where it cannot be read on: then errno is not 0. */
@@ -251,12 +247,12 @@ static int aafs_read_folder(int parent_dir, const char *folder, const char *pare
 // NOLINTNEXTLINE(misc-no-recursion): the depth is bounded
 static int aafs_read_children(int dir, const char *parent, int depth, struct aafs_tree *tree)
 {
-	CLEANUP(aafs_closedir) DIR *children = NULL;
+	CLEANUP(aafs_closedir) DIR *children = aafs_opendir(dir, "profiles");
 	struct dirent *entry;
-	int r = aafs_opendir(dir, "profiles", &children);
+	int r = 0;
 
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	if (!children)
+		return errno == ENOENT ? 0 : -errno;
 	while (r == 0 && (entry = aafs_next(children)))
 		if (entry->d_name[0] != '.')
 			r = aafs_read_folder(dirfd(children), entry->d_name, parent, depth, tree);
@@ -292,12 +288,12 @@ int aafs_scan(const struct aafs *a, aafs_wanted_fn wanted, aafs_found_fn found, 
 {
 	const struct aafs_search search = {.wanted = wanted, .found = found, .data = data};
 	CLEANUP(mem_freep) char *path = mem_printf("%s/policy/profiles", a->dir);
-	CLEANUP(aafs_closedir) DIR *dir = NULL;
+	CLEANUP(aafs_closedir) DIR *dir = aafs_opendir(AT_FDCWD, path);
 	struct dirent *entry;
-	int r = aafs_opendir(AT_FDCWD, path, &dir);
+	int r = 0;
 
-	if (r < 0)
-		return err_set(err, r, "cannot open %s: %s", path, strerror(-r));
+	if (!dir)
+		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
 	while (r == 0 && (entry = aafs_next(dir)))
 		r = aafs_look_into(&search, dirfd(dir), entry->d_name, err);
 	if (r == 0 && errno)

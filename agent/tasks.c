@@ -237,14 +237,16 @@ static int tasks_look_at_tid(struct tasks_walk *w, int tasks, const char *tid, s
 
 static int tasks_look_at_threads(struct tasks_walk *w, struct err *err)
 {
-	CLEANUP(tasks_close) int fd = tasks_open(w->process, "task");
+	int fd = tasks_open(w->process, "task");
 	CLEANUP(tasks_closedir) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	int r = 0;
 
-	if (!tasks)
-		return tasks_unless_gone(w, -errno, "list the threads", err);
-	fd = -1; /* `tasks` has it */
+	if (!tasks) {
+		r = -errno;
+		tasks_close(&fd);
+		return tasks_unless_gone(w, r, "list the threads", err);
+	}
 	while (r == 0 && (entry = tasks_next(tasks)))
 		if (entry->d_name[0] != '.')
 			r = tasks_look_at_tid(w, dirfd(tasks), entry->d_name, err);
