@@ -55,14 +55,11 @@ struct agent {
 	uv_loop_t *loop;
 	const struct agent_options *options;
 	int lock;
-	char boot_id[RECORD_BOOT_ID_SIZE];
+	int n_closing;
 	char *kernel_release;
 	char *features; /* text; "" where AppArmor is off */
-	char features_hash[SHA256_HEX];
-	char set_hash[SHA256_HEX]; /* of the set last accepted */
 	int64_t epoch;
 	struct kernel_node kernel;
-	bool has_kernel;
 	struct keeper *keeper;
 	struct fetch_http fetch;
 	struct http_client *http;
@@ -70,14 +67,17 @@ struct agent {
 	struct ca_watch ca;
 	struct last_set_writer writer;
 	uv_poll_t revision;
-	bool set_is_new;    /* it is not noted for the disk yet */
 	uv_timer_t report;  /* runs while something waits to be reported */
 	uv_timer_t details; /* runs while nothing but details waits to be */
 	uv_timer_t settle;
-	bool is_patient;             /* `report` fired once, and nothing had come to an end */
-	char told_ended[SHA256_HEX]; /* of what was not pending in the report last made … */
-	uint64_t told_ms;            /* … then, by the loop's clock */
-	int n_closing;
+	uint64_t told_ms; /* when the last report was made, by the loop's clock */
+	bool has_kernel;
+	bool set_is_new; /* it is not noted for the disk yet */
+	bool is_patient; /* `report` fired once, and nothing had come to an end */
+	char boot_id[RECORD_BOOT_ID_SIZE];
+	char features_hash[SHA256_HEX];
+	char set_hash[SHA256_HEX];   /* of the set last accepted */
+	char told_ended[SHA256_HEX]; /* of what was not pending in the report last made */
 };
 
 /* ---- speaking ---- */
