@@ -82,17 +82,6 @@ struct agent {
 
 /* ---- speaking ---- */
 
-static bool agent_has_news(const struct agent *a)
-{
-	struct sync_report report;
-	char hash[SHA256_HEX];
-
-	keeper_report(a->keeper, &report);
-	sync_report_hash(&report, hash);
-	sync_report_clear(&report);
-	return strcmp(hash, sync_client_told_report(a->sync)) != 0;
-}
-
 /* A hash of what is not under way any more. */
 static void agent_hash_ended(const struct sync_report *report, char out[SHA256_HEX])
 {
@@ -107,30 +96,39 @@ static void agent_hash_ended(const struct sync_report *report, char out[SHA256_H
 	sha256_hex(buf_text(&text), text.len, out);
 }
 
-static bool agent_has_ended_some(const struct agent *a)
+enum agent_news {
+	AGENT_NEWS_NONE,    /* the report is the one last made */
+	AGENT_NEWS_DETAILS, /* what is pending, in what words, and who holds what */
+	AGENT_NEWS_ENDED,   /* something has come to an end */
+};
+
+static enum agent_news agent_news(const struct agent *a)
 {
 	struct sync_report report;
-	char hash[SHA256_HEX];
+	const char *told = a->sync ? sync_client_told_report(a->sync) : "";
+	char hash[SHA256_HEX], ended[SHA256_HEX];
 
 	keeper_report(a->keeper, &report);
-	agent_hash_ended(&report, hash);
+	sync_report_hash(&report, hash);
+	agent_hash_ended(&report, ended);
 	sync_report_clear(&report);
-	return strcmp(hash, a->told_ended) != 0;
+	if (strcmp(ended, a->told_ended) != 0)
+		return AGENT_NEWS_ENDED;
+	return strcmp(hash, told) != 0 ? AGENT_NEWS_DETAILS : AGENT_NEWS_NONE;
 }
 
 static void agent_on_details_timer(uv_timer_t *timer);
 
-/* Is the poll that is held to be given up? That costs both sides a connection. */
-static bool agent_may_wait(struct agent *a)
+/* A new poll costs both sides the connection of the one that is held: details wait for others. */
+static void agent_give_up_poll(struct agent *a)
 {
 	uint64_t due_ms = a->told_ms + AGENT_DETAILS_MS, now_ms = uv_now(a->loop);
+	enum agent_news news = agent_news(a);
 
-	if (!agent_has_news(a))
-		return true;
-	if (agent_has_ended_some(a) || now_ms >= due_ms)
-		return false;
-	uv_timer_start(&a->details, agent_on_details_timer, due_ms - now_ms, 0);
-	return true;
+	if (news == AGENT_NEWS_ENDED || (news == AGENT_NEWS_DETAILS && now_ms >= due_ms))
+		sync_client_go(a->sync);
+	else if (news == AGENT_NEWS_DETAILS)
+		uv_timer_start(&a->details, agent_on_details_timer, due_ms - now_ms, 0);
 }
 
 static void agent_speak(struct agent *a)
@@ -138,9 +136,10 @@ static void agent_speak(struct agent *a)
 	uv_timer_stop(&a->report);
 	uv_timer_stop(&a->details);
 	a->is_patient = false;
-	if (!a->sync || (sync_client_is_polling(a->sync) && agent_may_wait(a)))
-		return;
-	sync_client_go(a->sync);
+	if (a->sync && sync_client_is_polling(a->sync))
+		agent_give_up_poll(a);
+	else if (a->sync)
+		sync_client_go(a->sync);
 }
 
 static void agent_on_details_timer(uv_timer_t *timer)
@@ -161,7 +160,7 @@ static void agent_on_report_timer(uv_timer_t *timer)
 		agent_settle(a);
 		return;
 	}
-	if (agent_has_ended_some(a)) {
+	if (agent_news(a) == AGENT_NEWS_ENDED) {
 		agent_speak(a);
 		return;
 	}

@@ -83,13 +83,11 @@ int last_set_load(const char *dir, struct last_set *ret, struct err *err)
 
 	*ret = (struct last_set){0};
 	r = last_set_load_set(set, ret, err);
-	if (r < 0)
-		last_set_clear(ret);
+	if (r == 0)
+		return last_set_load_epoch(epoch, ret, err);
 	/* The one is good without the other. */
-	if (r < 0)
-		last_set_load_epoch(epoch, ret, &other);
-	else
-		r = last_set_load_epoch(epoch, ret, err);
+	last_set_clear(ret);
+	last_set_load_epoch(epoch, ret, &other);
 	return r;
 }
 
